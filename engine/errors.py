@@ -1,0 +1,10 @@
+"""The one exception for what a user can put right."""
+
+
+class UserError(Exception):
+    """What came from outside is wrong: a file, an option, an address, a missing driver.
+
+    The message is one line that says what is wrong, where, and what to do about it. The command
+    line prints it as it stands and ends with exit code 2; anything else that escapes is our fault
+    and ends with 1.
+    """

@@ -1,0 +1,1 @@
+"""The bundled networks, as package data."""

@@ -1,0 +1,1 @@
+"""Reference networks, each one readable, differentiable file."""

@@ -1,0 +1,1 @@
+"""The stage: windows, time and people. It never loads torch."""
