@@ -1,0 +1,180 @@
+"""What a show has to say of itself: counted while it runs, told when it ends."""
+
+from __future__ import annotations
+
+import json
+import time
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from engine.errors import UserError
+from engine.link import NetworkFacts
+from live.source import Frame, Source
+
+MEMORY_EVERY_NS = 500_000_000
+MB = 1024 * 1024
+
+
+class Statistics:
+    """Counts of one performance. Times in ns by the stage's clock.
+
+    Everything but the times to window and first frame begins with the first generated frame, so
+    that the counts divided by `seconds` are rates of the performance and not of its start.
+    """
+
+    def __init__(self, process_started: int) -> None:
+        self._started = process_started
+        self._window_at: int | None = None
+        self._first_at: int | None = None
+        self._last_at = process_started
+        self.presented = self.generated = self.repeated = 0
+        self._engine_ms = array("d")
+        self._intervals_ms = array("d")
+        self._lateness_ms = array("d")
+        self._memory_at = process_started
+        self._peak = {"stage": 0, "engine": 0}
+
+    @property
+    def first_frame_at(self) -> int | None:
+        """When the first picture of an engine was on screen."""
+        return self._first_at
+
+    def window_up(self, now: int) -> None:
+        """The window, or the context without one, is there."""
+        self._window_at = now
+
+    def frame_taken(self, frame: Frame) -> None:
+        """A new frame came from an engine."""
+        self.generated += 1
+        self._engine_ms.append((frame.header.finished - frame.header.started) / 1e6)
+
+    def frame_presented(self, now: int, fresh: bool, lateness: int | None) -> None:
+        """A picture is on screen: a new one, or the last one again.
+
+        `lateness` is how far behind the moment it was made for a new picture was seen, in ns.
+        """
+        if self._first_at is None:
+            if not fresh:
+                return
+            self._first_at = now
+        else:
+            self._intervals_ms.append((now - self._last_at) / 1e6)
+        self._last_at = now
+        self.presented += 1
+        self.repeated += not fresh
+        if lateness is not None:
+            self._lateness_ms.append(lateness / 1e6)
+
+    def sample_memory(self, now: int, sources: Sequence[Source]) -> None:
+        """Look at both processes' memory now and then; cheap enough for every frame."""
+        if now - self._memory_at < MEMORY_EVERY_NS:
+            return
+        self._memory_at = now
+        self._peak["stage"] = max(self._peak["stage"], psutil.Process().memory_info().rss)
+        engines = sum(source.memory() for source in sources)
+        self._peak["engine"] = max(self._peak["engine"], engines)
+
+    def summary(
+        self,
+        facts: NetworkFacts | None,
+        sources: Sequence[Source],
+        osc: dict[str, int],
+        recorder: dict[str, Any],
+        faults: int,
+    ) -> dict[str, Any]:
+        """The record of the show, as `--stats` writes it."""
+        first = self._first_at
+        network = None
+        if facts is not None:
+            network = {
+                "name": facts.name,
+                "resolution": facts.resolution,
+                "sha256": facts.sha256,
+            }
+        return {
+            "seconds": 0.0 if first is None else round((self._last_at - first) / 1e9, 3),
+            "device": None if facts is None else facts.device,
+            "network": network,
+            "frame_path": "host",
+            "frames": {
+                "presented": self.presented,
+                "generated": self.generated,
+                "repeated": self.repeated,
+            },
+            "time_to_window_s": self._since_start(self._window_at),
+            "time_to_first_frame_s": self._since_start(first),
+            "engine_ms": _percentiles(self._engine_ms, 50, 99),
+            "present_interval_ms": _percentiles(self._intervals_ms, 50, 99, 100),
+            "lateness_ms": _percentiles(self._lateness_ms, 50, 99),
+            "engine_restarts": sum(source.restarts for source in sources),
+            "engine_outages": [
+                {
+                    "at_s": round((outage.since - (first or outage.since)) / 1e9, 3),
+                    "seconds": round((outage.until - outage.since) / 1e9, 3),
+                }
+                for source in sources
+                for outage in source.outages
+            ],
+            "osc": osc,
+            "recorder": recorder,
+            "stage_faults": faults,
+            "peak_rss_mb": {name: round(peak / MB, 1) for name, peak in self._peak.items()},
+        }
+
+    def _since_start(self, moment: int | None) -> float | None:
+        return None if moment is None else round((moment - self._started) / 1e9, 3)
+
+
+def write(summary: dict[str, Any], path: Path) -> None:
+    """Write the statistics as JSON. Raises UserError where that cannot be done."""
+    try:
+        path.write_text(json.dumps(summary, indent=2) + "\n")
+    except OSError as error:
+        raise UserError(f"--stats {path}: cannot be written ({error.strerror})") from error
+
+
+def in_words(summary: dict[str, Any]) -> str:
+    """The same for the person at the terminal: a few lines."""
+    seconds, frames = summary["seconds"], summary["frames"]
+    if not seconds:
+        return "no frame was generated"
+    rate = frames["presented"] / seconds
+    generated = frames["generated"] / seconds
+    interval, engine = summary["present_interval_ms"], summary["engine_ms"]
+    lines = [
+        f"{seconds:.1f} s on {summary['device']}: {rate:.1f} frames a second presented, "
+        f"{generated:.1f} generated ({engine['p50']:.1f} ms each)",
+        f"between frames {interval['p50']:.1f} ms, 99 % under {interval['p99']:.1f} ms, "
+        f"never more than {interval['max']:.1f} ms",
+        f"window after {summary['time_to_window_s']:.2f} s, "
+        f"first picture after {summary['time_to_first_frame_s']:.2f} s",
+    ]
+    if summary["engine_restarts"]:
+        lost = sum(outage["seconds"] for outage in summary["engine_outages"])
+        lines.append(f"engine started again {summary['engine_restarts']} times, {lost:.1f} s lost")
+    recorder = summary["recorder"]
+    if recorder["files"]:
+        lines.append(
+            f"recorded {recorder['written']} frames ({recorder['duplicated']} repeated, "
+            f"{recorder['dropped']} dropped) to {', '.join(recorder['files'])}"
+        )
+    return "\n".join(lines)
+
+
+def _percentiles(values: array[float], *which: int) -> dict[str, float | None]:
+    names = ["max" if p == 100 else f"p{p}" for p in which]
+    if not values:
+        return dict.fromkeys(names)
+    found = np.percentile(np.frombuffer(values), which)
+    return {name: round(float(value), 3) for name, value in zip(names, found, strict=True)}
+
+
+def process_started() -> int:
+    """When this process began, on the clock of `time.perf_counter_ns()`."""
+    age = time.time() - psutil.Process().create_time()
+    return time.perf_counter_ns() - round(age * 1e9)
