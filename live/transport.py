@@ -1,0 +1,160 @@
+"""Tempo and beats: where the music is at a show time.
+
+Pure: show time is handed in as an integer of nanoseconds. Between two operations the beat is a
+closed form of the time, and every operation sets a new anchor at its own time, with the beat that
+was reached there, so the beat never jumps.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+BPM_LOW, BPM_HIGH = 20.0, 300.0
+SPEED_LIMIT = 8.0
+
+SHIFT_NS = 250_000_000  # a nudge is spread over this time, like a finger on a turntable
+BEATS_A_BAR = 4
+
+TAP_SILENCE_NS = 2_000_000_000  # a longer pause starts a new series of taps
+TAP_BOUNCE_NS = 100_000_000  # a second tap within this time is the same tap
+TAP_COUNT = 6  # five intervals: their median survives two bad ones
+
+_BEATS_PER_NS = 1.0 / 60e9  # at 1 BPM
+_NEVER_NS = 10**18  # 31 years: what comes later never comes
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """The beat as a function of show time, and the operations that change it.
+
+    Attributes:
+        bpm: beats a minute, 20 to 300.
+        speed: factor on the tempo, -8 to 8; below 0 the beat runs back.
+        playing: whether the beat runs at all.
+        anchor_ns: show time of the last operation.
+        anchor_beat: the beat at that time.
+        shift: beats that are added evenly over the 0.25 s after the anchor, also when paused.
+        taps: times of the present series of taps.
+    """
+
+    bpm: float
+    speed: float = 1.0
+    playing: bool = True
+    anchor_ns: int = 0
+    anchor_beat: float = 0.0
+    shift: float = 0.0
+    taps: tuple[int, ...] = ()
+
+    @property
+    def beats_per_second(self) -> float:
+        """Signed; 0 when paused. A shift in progress does not count."""
+        return self.bpm * self.speed / 60.0 if self.playing else 0.0
+
+    def beat_at(self, ns: int) -> float:
+        """The beat at a show time, which is not before the anchor."""
+        elapsed = ns - self.anchor_ns
+        beat = self.anchor_beat + elapsed * self._rate
+        return beat + self.shift * min(elapsed / SHIFT_NS, 1.0) if self.shift else beat
+
+    def reaches(self, beat: float, since_ns: int) -> int | None:
+        """The first show time, not before `since_ns`, at which `beat` is reached going forwards.
+
+        None if the beat does not run forwards, or gets there only in decades.
+        """
+        rate = self._rate
+        if rate <= 0.0:
+            return None
+        start = max(since_ns, self.anchor_ns)
+        if self.beat_at(start) >= beat:
+            return start
+        bend = self.anchor_ns + SHIFT_NS  # the beat is one straight line before, one after
+        if self.shift and start < bend:
+            slope = rate + self.shift / SHIFT_NS
+            found = self._crossing(beat, start, slope) if slope > 0.0 else None
+            if found is not None and found <= bend:
+                return found
+            start = bend
+        return self._crossing(beat, start, rate)
+
+    def with_bpm(self, bpm: float, ns: int) -> "Transport":
+        """Another tempo from `ns` on, kept within 20 to 300."""
+        return replace(self.anchored(ns), bpm=min(max(bpm, BPM_LOW), BPM_HIGH))
+
+    def with_speed(self, speed: float, ns: int) -> "Transport":
+        """Another speed from `ns` on, kept within -8 to 8."""
+        return replace(self.anchored(ns), speed=min(max(speed, -SPEED_LIMIT), SPEED_LIMIT))
+
+    def play(self, ns: int) -> "Transport":
+        """Let the beat run."""
+        return replace(self.anchored(ns), playing=True)
+
+    def pause(self, ns: int) -> "Transport":
+        """Stop the beat where it is."""
+        return replace(self.anchored(ns), playing=False)
+
+    def multiplied(self, factor: float, ns: int) -> "Transport":
+        """The tempo times `factor` (2 double, 0.5 half); ValueError if that leaves 20 to 300.
+
+        It is refused rather than clamped, so that half always undoes double.
+        """
+        bpm = self.bpm * factor
+        if not BPM_LOW <= bpm <= BPM_HIGH:
+            raise ValueError(f"{self.bpm:g} BPM times {factor:g} is not within 20 to 300 BPM")
+        return self.with_bpm(bpm, ns)
+
+    def nudged(self, beats: float, ns: int) -> "Transport":
+        """Forwards (or back) by `beats`, spread over a quarter of a second."""
+        here = self.anchored(ns)
+        return replace(here, shift=here.shift + beats)
+
+    def aligned(self, grid: float, phase: float, ns: int) -> "Transport":
+        """Pulled so that `ns` was a musical beat `phase * grid` past a multiple of `grid`.
+
+        It goes the shorter way, spread like a nudge, and replaces a shift in progress. Beats of
+        the music pass `speed` times as fast here, so that is the grid. Nothing when paused.
+        """
+        grid, offset = grid * abs(self.speed), grid * self.speed * phase
+        if not self.playing or grid == 0.0:
+            return self
+        here = self.anchored(ns)
+        steps = math.floor((here.anchor_beat - offset) / grid + 0.5)
+        return replace(here, shift=steps * grid + offset - here.anchor_beat)
+
+    def tapped(self, ns: int) -> "Transport":
+        """One tap: from the second on, the tempo is that of the median recent interval."""
+        if not self.taps or ns - self.taps[-1] > TAP_SILENCE_NS:
+            return replace(self, taps=(ns,))
+        if ns - self.taps[-1] < TAP_BOUNCE_NS:
+            return self
+        taps = (*self.taps, ns)[-TAP_COUNT:]
+        intervals = sorted(b - a for a, b in pairwise(taps))
+        middle = len(intervals) // 2
+        median = (intervals[middle] + intervals[~middle]) / 2
+        return replace(self.with_bpm(60e9 / median, ns), taps=taps)
+
+    def anchored(self, ns: int) -> "Transport":
+        """The same course, told from `ns`; what remains of a shift takes its full time again."""
+        elapsed = ns - self.anchor_ns
+        shift = self.shift * (1.0 - min(elapsed / SHIFT_NS, 1.0))
+        return replace(self, anchor_ns=ns, anchor_beat=self.beat_at(ns), shift=shift)
+
+    @property
+    def _rate(self) -> float:
+        """Beats a nanosecond, without a shift."""
+        return self.bpm * self.speed * _BEATS_PER_NS if self.playing else 0.0
+
+    def _crossing(self, beat: float, start: int, slope: float) -> int | None:
+        """The nanosecond at which a rising line reaches `beat`, as `beat_at` rounds it."""
+        distance = (beat - self.beat_at(start)) / slope
+        if not distance < _NEVER_NS:
+            return None
+        low = high = start + math.ceil(distance)
+        reach = 1
+        while self.beat_at(high) < beat:
+            high, reach = high + reach, 2 * reach
+        while low > start and self.beat_at(low) >= beat:
+            low, reach = max(low - reach, start), 2 * reach
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self.beat_at(middle) >= beat else (middle, high)
+        return high
