@@ -1,0 +1,8 @@
+#version 330 core
+// The whole viewport, as a strip of four vertices made from their numbers alone.
+
+void main()
+{
+    vec2 corner = vec2(gl_VertexID & 1, gl_VertexID >> 1);
+    gl_Position = vec4(corner * 2.0 - 1.0, 0.0, 1.0);
+}
