@@ -86,7 +86,10 @@ class Source(Protocol):
         """Resident bytes of the engine just now, 0 when there is none."""
 
     def close(self) -> None:
-        """End everything, at once."""
+        """End everything, at once; returns before it is gone."""
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until it is gone."""
 
 
 class Engine:
@@ -243,6 +246,7 @@ class Supervised:
         self._deaths = 0  # young ones, in a row
         self._lost_at: int | None = None
         self._start_at = now
+        self._closed = False
 
     def tend(self, now: int) -> None:
         """Take over what the engine has learned; replace it if it is dead or silent.
@@ -251,6 +255,8 @@ class Supervised:
         stays on screen and engines are tried again and again, for the file may come back.
         """
         engine = self._engine
+        if self._closed:
+            return
         if engine is None:
             if self.refusal is None and now >= self._start_at:
                 self._start_another(now)
@@ -289,10 +295,14 @@ class Supervised:
 
     def close(self) -> None:
         """See `Source.close`."""
+        self._closed = True
         if self._engine is not None:
             self._engine.kill()
-            self._engine.join(1.0)
-            self._engine = None
+
+    def join(self, timeout_s: float) -> None:
+        """See `Source.join`."""
+        if self._engine is not None:
+            self._engine.join(timeout_s)
 
     def _start_another(self, now: int) -> None:
         self.restarts += 1
@@ -373,6 +383,9 @@ class Fake:
 
     def close(self) -> None:
         """Nothing to end."""
+
+    def join(self, timeout_s: float) -> None:
+        """Nothing to wait for."""
 
 
 def fake_picture(ws: Floats, size: int) -> Pixels:

@@ -1,0 +1,5 @@
+"""`python -m live` is the `anthesis` command."""
+
+from live.cli import main
+
+main()

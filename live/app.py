@@ -1,0 +1,325 @@
+"""The stage. One turn of its loop is the journey of a frame; read `Stage.turn` first.
+
+Nothing here waits for an engine, a desk or a disk. Time comes from the clock once a turn and is
+handed on. `live.performance` opens the parts, and tests put fakes in their place.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import moderngl
+import numpy as np
+
+from engine.errors import UserError
+from engine.link import Floats
+from engine.path import Path as Morph
+from live import control
+from live.clock import Clock, Pacer
+from live.compositor import Compositor, Look
+from live.control import Message
+from live.ensemble import Ensemble
+from live.faults import Faults
+from live.keyboard import Keyboard
+from live.mixer import Mixer
+from live.prompter import Prompter
+from live.setlist import SetList, programme
+from live.show import Reading, Show, eased
+from live.source import Request
+from live.statistics import Statistics
+from live.texture import Picture
+
+log = logging.getLogger(__name__)
+
+SECOND = 1_000_000_000
+FADE_IN = 1 * SECOND  # from black, or the holding picture, to the first frame
+FADE_OUT = SECOND // 2  # at the end; Ctrl-C has two seconds for everything
+VSYNC_SLACK = 0.25  # see Pacer
+LEAD_GAIN = 0.1  # how fast the lead follows the lateness that is seen
+LONGEST_LEAD = SECOND // 2
+
+
+class Output(Protocol):
+    """Where the program picture goes: `live.window.Window` or `live.offscreen.Offscreen`."""
+
+    ctx: moderngl.Context
+    screen: moderngl.Framebuffer
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """In pixels; may change from frame to frame."""
+
+    @property
+    def refresh_hz(self) -> float:
+        """How often the audience can see another picture."""
+
+    @property
+    def vsync(self) -> bool:
+        """Whether `present` waits for the display."""
+
+    @property
+    def closing(self) -> bool:
+        """Whether somebody closed it."""
+
+    def poll(self) -> list[str]:
+        """Keys pressed since the last call."""
+
+    def present(self) -> None:
+        """Show what was drawn to `screen`."""
+
+    def operator(self, text: str) -> None:
+        """Tell the operator, where the audience does not see it."""
+
+    def toggle_fullscreen(self) -> None:
+        """Full screen and back."""
+
+
+class Desk(Protocol):
+    """Where messages come from besides the keys: `live.osc.OscServer`."""
+
+    def messages(self, show: Show, at: int) -> Sequence[Message]:
+        """What has arrived; questions are answered on the way."""
+
+
+class Tape(Protocol):
+    """What keeps the program picture: `live.recorder.Tape`."""
+
+    def see(self, target: moderngl.Framebuffer, at: int) -> None:
+        """The program picture of show time `at`; must not wait."""
+
+
+class Stage:
+    """A performance: a set list on its engines, before an audience.
+
+    `seconds` ends the show that long after its first generated frame; None plays on until somebody
+    ends it. `holding` is a picture, uint8 [height, width, 4], shown until the first frame.
+    """
+
+    def __init__(
+        self,
+        setlist: SetList,
+        ensemble: Ensemble,
+        output: Output,
+        clock: Clock,
+        statistics: Statistics,
+        prompter: Prompter,
+        *,
+        desk: Desk | None = None,
+        tape: Tape | None = None,
+        holding: np.ndarray | None = None,
+        cue: int = 0,
+        seconds: float | None = None,
+    ) -> None:
+        self.setlist = setlist
+        self.ensemble = ensemble
+        self.output = output
+        self.clock = clock
+        self.statistics = statistics
+        self.faults = Faults()
+        self.programme = programme(setlist)
+        self.show = Show.opening(self.programme, bpm=setlist.show.tempo, cue=cue)
+        self._obey(Message("play", (0,)), 0)  # until there is a picture
+        self.compositor = Compositor(output.ctx, output.size)
+        self._prompter = prompter
+        self._desk = desk
+        self._tape = tape
+        self._keyboard = Keyboard()
+        self._mixer = Mixer()
+        self._pictures: dict[Path, Picture] = {}
+        self._holding = _picture(output.ctx, holding)
+        self._pacer = Pacer(clock, output.refresh_hz, VSYNC_SLACK if output.vsync else 0.0)
+        self._began = clock.now()
+        self._seconds = seconds
+        self._ends: int | None = None  # show time
+        self._lead = SECOND // 30  # how far ahead of now the next picture will be seen
+        self._fresh: int | None = None  # show time of the picture taken in this turn
+
+    def run(self) -> None:
+        """Perform until the end. Raises UserError if the first network cannot be performed."""
+        while not self.over:
+            self.turn()
+
+    def turn(self) -> None:
+        """One frame, from what was played to what is seen."""
+        at = self.show_time(self.clock.now())
+        self._fresh = None
+        for step in (
+            self._hear,  # keys and desk become messages, and messages the show's new state
+            self._tend,  # engines that died are replaced, the next cue's engine is warmed up
+            self._ask,  # the W+ of the moment at which a picture will be seen goes to the engine
+            self._take,  # what an engine has finished becomes a texture
+            self._compose,  # pictures, cross-fade, fit and master become the program picture
+            self._record,  # the recorder is shown the program picture
+        ):
+            with self.faults:
+                step(at)
+        self.output.present()
+        self._count()
+        self._pacer.wait()
+
+    @property
+    def over(self) -> bool:
+        """Whether the show has ended, its fade out included."""
+        return self._ends is not None and self.show_time(self.clock.now()) >= self._ends
+
+    def show_time(self, now: int) -> int:
+        """The show time at a reading of the clock, both in ns."""
+        return now - self._began
+
+    def end(self) -> None:
+        """Fade out, then end. May be called from a signal handler, and more than once."""
+        ends = self.show_time(self.clock.now()) + FADE_OUT
+        if self._ends is None or ends < self._ends:
+            self._ends = ends
+
+    # The steps, in their order
+
+    def _hear(self, at: int) -> None:
+        messages = [self._keyboard.read(key, self.show, at) for key in self.output.poll()]
+        if self._desk is not None:
+            messages += self._desk.messages(self.show, at)
+        for message in messages:
+            if message is not None:
+                self._obey(message, at)
+        self.show = control.advance(self.show, at, self.programme)
+        if self.output.closing:
+            self.end()
+
+    def _tend(self, at: int) -> None:
+        now = at + self._began
+        due = self._network(self.show.voice.cue)
+        following = control.upcoming(self.show, self.programme)
+        next_up = due if following is None else self._network(following)
+        self.ensemble.tend(due, self._mixer.shown, next_up, now)
+        why = self.ensemble.refused.get(due)
+        if why is not None and not self._mixer.shown:
+            raise UserError(why)
+        for network in self._pictures.keys() - {due, *self._mixer.shown}:
+            self._pictures.pop(network).release()
+        self.statistics.sample_memory(now, self.ensemble.sources)
+
+    def _ask(self, at: int) -> None:
+        if self.show.frozen:
+            return
+        seen_at = at + self._lead
+        for network, ws in self.wplus(seen_at).items():
+            source = self.ensemble.source(network)
+            if source is not None:
+                source.ask(Request(seen_at, ws, self.show.noise))
+
+    def wplus(self, at: int) -> dict[Path, Floats]:
+        """The final W+ at show time `at`, for each network that is on: [num_ws, w_dim].
+
+        Two cues in a cross-fade on one network become one W+ between theirs, so that a flower
+        turns into the other instead of fading through it.
+        """
+        show = control.advance(self.show, at, self.programme)
+        blended: dict[Path, Floats] = {}
+        for reading in reversed(show.readings(at)):  # the cue that is left first
+            path = self.ensemble.path(reading.cue)
+            if path is None:
+                continue
+            network = self._network(reading.cue)
+            ws = read(path, reading, show.psi)
+            left = blended.get(network)
+            blended[network] = ws if left is None else between(left, ws, reading.weight)
+        return blended
+
+    def _take(self, at: int) -> None:
+        for network in {self._network(self.show.voice.cue), *self._mixer.shown}:
+            source = self.ensemble.source(network)
+            frame = None if source is None or self.show.frozen else source.latest()
+            if frame is None:
+                continue
+            if network not in self._pictures:
+                self._pictures[network] = Picture(self.output.ctx)
+            self._pictures[network].upload(frame.pixels, frame.header.width, frame.header.height)
+            self._fresh = frame.header.show_time
+            self.statistics.frame_taken(frame)
+            self._prompter.saw(frame)
+            if not self._mixer.shown:
+                self._begin_to_play(at)
+
+    def _compose(self, at: int) -> None:
+        self.compositor.resize(self.output.size)
+        cue = self.programme[self.show.voice.cue]
+        fade = round(cue.fade * 60 * SECOND / self.show.transport.bpm)
+        if not self._mixer.shown:
+            fade = FADE_IN
+        mix = self._mixer.follow(self._network(self.show.voice.cue), self._pictures, fade, at)
+        look = Look(
+            fit=self.setlist.show.fit,
+            master=self.show.level(at) * self._curtain(at),
+            mix=mix.amount,
+        )
+        self.compositor.compose(self._seen(mix.first), self._seen(mix.second), look)
+        self.compositor.show(self.output.screen)
+
+    def _record(self, at: int) -> None:
+        if self._tape is not None and self._mixer.shown:
+            self._tape.see(self.compositor.target, at)
+
+    def _count(self) -> None:
+        now = self.clock.now()
+        lateness = None if self._fresh is None else self.show_time(now) - self._fresh
+        if lateness is not None:
+            lead = self._lead + round(LEAD_GAIN * lateness)
+            self._lead = min(max(lead, 0), LONGEST_LEAD)
+        self.statistics.frame_presented(now, self._fresh is not None, lateness)
+        self._prompter.prompt(self, now)
+
+    # What the steps are made of
+
+    def _obey(self, message: Message, at: int) -> None:
+        if message.address == "quit":
+            self.end()
+        elif message.address == "fullscreen":
+            self.output.toggle_fullscreen()
+        elif message.address == "help":
+            self._prompter.help()
+        else:
+            try:
+                self.show = control.apply(self.show, message, at, self.programme)
+            except ValueError as error:  # a cue that does not exist, a tempo out of range
+                log.warning("%s: %s", message.address, error)
+
+    def _begin_to_play(self, at: int) -> None:
+        """The first picture is there: from here the clock drives the path."""
+        self._obey(Message("play", (1,)), at)
+        if self._seconds is not None and self._ends is None:
+            self._ends = at + round(self._seconds * SECOND)
+
+    def _network(self, cue: int) -> Path:
+        return self.setlist.cues[cue].network
+
+    def _seen(self, network: Path | None) -> Picture | None:
+        return self._holding if network is None else self._pictures.get(network)
+
+    def _curtain(self, at: int) -> float:
+        return 1.0 if self._ends is None else eased((self._ends - at) / FADE_OUT)
+
+
+def read(path: Morph, reading: Reading, psi: float) -> Floats:
+    """The final W+ at a place of a cue's path, or of its swing past the end."""
+    if reading.spring is None:
+        return path.at(reading.beat, psi)
+    spring = reading.spring
+    return path.spring_at(spring.seconds, spring.beats_per_second, psi, reading.beat)
+
+
+def between(first: Floats, second: Floats, weight: float) -> Floats:
+    """W+ that far from the first to the second, in float64 as everything along a path."""
+    a, b = first.astype(np.float64), second.astype(np.float64)
+    mixed: Floats = (a + weight * (b - a)).astype(np.float32)
+    return mixed
+
+
+def _picture(ctx: moderngl.Context, pixels: np.ndarray | None) -> Picture | None:
+    if pixels is None:
+        return None
+    picture = Picture(ctx)
+    picture.upload(pixels, pixels.shape[1], pixels.shape[0])
+    return picture

@@ -1,0 +1,203 @@
+"""The command line. It reads options and hands over; what a command does lives elsewhere.
+
+Commands that need torch, or the weights of a network, are `python -m engine`'s and run in a process
+of their own, so that this one stays the light one.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from engine.errors import UserError
+from live.performance import Options, perform
+
+app = typer.Typer(
+    name="anthesis",
+    help="Perform StyleGAN2 live: latent morphs, driven by a clock or a lighting desk.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+
+def main() -> None:
+    """Run one command. Exit code 2 when the user's input was wrong, 1 when we were."""
+    logging.basicConfig(format="anthesis: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    try:
+        app()
+    except UserError as error:
+        typer.echo(f"anthesis: {error}", err=True)
+        sys.exit(2)
+    except Exception:  # noqa: BLE001 - the last resort, which tells whose fault it was
+        traceback.print_exc()
+        typer.echo("anthesis: this is a fault of Anthesis, not yours; please report it", err=True)
+        sys.exit(1)
+
+
+class _Size(click.ParamType):
+    """Width and height as WxH."""
+
+    name = "WxH"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        width, _, height = str(value).lower().partition("x")
+        if width.isdecimal() and height.isdecimal():
+            size = int(width), int(height)
+            if all(16 <= side <= 16384 for side in size):
+                return size
+        self.fail(f"{value!r} is not a size like 1920x1080", param, ctx)
+
+
+SetListFile = Annotated[Path | None, typer.Argument(metavar="[SETLIST]", help="A set list (TOML).")]
+
+
+@app.command()
+def play(
+    setlist: Annotated[
+        Path | None,
+        typer.Argument(metavar="[SETLIST]", help="A set list (TOML); without one, the flowers."),
+    ] = None,
+    monitor: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|N", help="Which monitor; `anthesis monitors` lists them."),
+    ] = None,
+    fullscreen: Annotated[
+        bool | None,
+        typer.Option("--fullscreen/--windowed", help="Fill the monitor, or play in a window."),
+    ] = None,
+    size: Annotated[
+        Any, typer.Option(click_type=_Size(), help="Of the window, or of the picture headless.")
+    ] = (1280, 720),
+    fps: Annotated[
+        float | None,
+        typer.Option(
+            min=1, max=240, help="Headless and recorded: default 60, 30 on software OpenGL."
+        ),
+    ] = None,
+    osc: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where to listen for the desk, over the set list."),
+    ] = None,
+    cue: Annotated[
+        str | None, typer.Option(metavar="NAME|N", help="The cue to begin with.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="auto|cuda|mps|cpu", help="What the network runs on.")
+    ] = "auto",
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Record what the audience sees (.mp4).")
+    ] = None,
+    headless: Annotated[
+        bool, typer.Option("--headless", help="Without a window, for recording and trying out.")
+    ] = False,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="End that long after the first picture (headless: 10)."),
+    ] = None,
+    stats: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Write what was measured.")
+    ] = None,
+) -> None:
+    """Perform a set list, on the projector or without a display.
+
+    Keys: space plays and pauses, arrows and 1-9 choose cues, T taps the tempo, B is blackout,
+    Z freezes, F is full screen, H tells the rest, Esc twice ends the show.
+    """
+    from live.setlist import bundled, load_setlist
+
+    options = Options(
+        monitor=monitor,
+        fullscreen=fullscreen,
+        size=size,
+        fps=fps,
+        osc=osc,
+        cue=cue,
+        device=device,
+        record=record,
+        headless=headless,
+        seconds=seconds,
+        stats=stats,
+    )
+    perform(bundled() if setlist is None else load_setlist(setlist), options)
+
+
+@app.command()
+def check(
+    setlist: Annotated[Path, typer.Argument(metavar="SETLIST", help="A set list (TOML).")],
+) -> None:
+    """Say whether a set list can be performed; opens nothing."""
+    from live.rehearsal import check as check_setlist
+
+    typer.echo(check_setlist(setlist))
+
+
+@app.command()
+def sheet(
+    setlist: Annotated[Path, typer.Argument(metavar="SETLIST", help="A set list (TOML).")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE.png")],
+    device: Annotated[str, typer.Option(metavar="auto|cuda|mps|cpu")] = "auto",
+) -> None:
+    """Draw a contact sheet: the keys of every cue, and the path between them."""
+    from live.rehearsal import sheet as draw_sheet
+
+    typer.echo(draw_sheet(setlist, output, device))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def inspect(context: typer.Context) -> None:
+    """Say what a network file is, without running anything in it."""
+    _engine("inspect", context.args)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def convert(context: typer.Context) -> None:
+    """Write a network as .safetensors: plain data that loads at once."""
+    _engine("convert", context.args)
+
+
+@app.command()
+def monitors() -> None:
+    """List the monitors, as `--monitor` takes them."""
+    from live.window import list_monitors
+
+    for number, monitor in enumerate(list_monitors(), start=1):
+        typer.echo(f"{number}  {monitor}{'  (primary)' if monitor.primary else ''}")
+
+
+@app.command()
+def doctor() -> None:
+    """Look at GPU, OpenGL, codecs, display and port, and say what to do."""
+    from live.doctor import report, run_checks
+
+    findings = run_checks()
+    typer.echo(report(findings))
+    if any(finding.state == "fail" for finding in findings):
+        raise typer.Exit(2)
+
+
+@app.command()
+def bench(
+    output: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the rows as JSON, too.")
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="auto|cuda|mps|cpu")] = "auto",
+) -> None:
+    """Measure this machine: what each part of a frame costs."""
+    from live.bench import bench as measure
+
+    typer.echo(measure(output, device))
+
+
+def _engine(command: str, arguments: list[str]) -> None:
+    finished = subprocess.run([sys.executable, "-m", "engine", command, *arguments], check=False)
+    raise typer.Exit(finished.returncode)

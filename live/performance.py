@@ -1,0 +1,191 @@
+"""Opens what a performance needs, in the order that fails early, and closes it whatever happens.
+
+First everything that can be wrong with the user's input; then the engine, which takes longest to be
+ready; then the window, which is up while the engine still loads.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from engine.errors import UserError
+from live.app import Output, Stage
+from live.clock import WallClock
+from live.ensemble import Ensemble
+from live.prompter import Prompter
+from live.setlist import SetList
+from live.source import Seed, Source, Supervised
+from live.statistics import Statistics, in_words, process_started, write
+
+if TYPE_CHECKING:
+    from live.osc import OscServer
+    from live.recorder import Tape
+
+log = logging.getLogger(__name__)
+
+HEADLESS_SECONDS = 10.0
+FPS, FPS_ON_SOFTWARE_GL = 60.0, 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line adds to the set list; None leaves it to the set list or the default."""
+
+    monitor: str | None = None
+    fullscreen: bool | None = None
+    size: tuple[int, int] = (1280, 720)
+    fps: float | None = None
+    osc: str | None = None
+    cue: str | None = None
+    device: str = "auto"
+    record: Path | None = None
+    headless: bool = False
+    seconds: float | None = None
+    stats: Path | None = None
+
+
+def perform(setlist: SetList, options: Options) -> None:
+    """Perform a set list from opening to end. Raises UserError for whatever the user can mend."""
+    prompter = Prompter()
+    clock = WallClock()
+    statistics = Statistics(process_started())
+    cue = 0 if options.cue is None else setlist.find(options.cue)
+    holding = _holding(setlist.show.holding)
+    with ExitStack() as closing:
+        desk = _desk(setlist, options, prompter, closing)
+        ensemble = Ensemble(setlist, _engines(options.device))
+        closing.callback(ensemble.close)
+        network = setlist.cues[cue].network
+        ensemble.tend(network, (), network, clock.now())
+        output, options = _output(setlist, options, prompter, closing)
+        statistics.window_up(clock.now())
+        tape = _tape(options, output, prompter, closing)
+        stage = Stage(
+            setlist,
+            ensemble,
+            output,
+            clock,
+            statistics,
+            prompter,
+            desk=desk,
+            tape=tape,
+            holding=holding,
+            cue=cue,
+            seconds=options.seconds,
+        )
+        with _ended_by_signals(stage):
+            stage.run()
+        prompter.clear()
+        closing.close()
+    summary = statistics.summary(
+        facts=next((s.facts for s in ensemble.sources if s.facts is not None), None),
+        sources=ensemble.sources,
+        osc=desk.counts.asdict() if desk is not None else {},
+        recorder=tape.counts.asdict() if tape is not None else {},
+        faults=stage.faults.count,
+    )
+    prompter.say(in_words(summary))
+    if options.stats is not None:
+        write(summary, options.stats)
+
+
+def _engines(device: str) -> Callable[[Path, Iterable[Seed], int], Source]:
+    def start(network: Path, seeds: Iterable[Seed], now: int) -> Source:
+        return Supervised(network, device, seeds, now)
+
+    return start
+
+
+def _holding(path: Path | None) -> np.ndarray | None:
+    """The picture before the first frame: uint8 [height, width, 4]."""
+    if path is None:
+        return None
+    try:
+        with Image.open(path) as picture:
+            picture.thumbnail((4096, 4096))
+            return np.asarray(ImageOps.exif_transpose(picture).convert("RGBA"))
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: the holding picture cannot be read: {error}") from error
+
+
+def _desk(
+    setlist: SetList, options: Options, prompter: Prompter, closing: ExitStack
+) -> OscServer | None:
+    """Listen for the desk, where the set list or the command line says so."""
+    listen = options.osc or setlist.osc.listen
+    if listen is None:
+        return None
+    from live.osc import OscServer
+
+    server = closing.enter_context(OscServer(listen, setlist.osc.allow, setlist.osc.prefix))
+    prompter.say(server.describe())
+    return server
+
+
+def _output(
+    setlist: SetList, options: Options, prompter: Prompter, closing: ExitStack
+) -> tuple[Output, Options]:
+    """A window; where there is no display, a picture in memory that is recorded to a file."""
+    if not options.headless:
+        from live.window import NoDisplay
+
+        try:
+            return _window(setlist, options, closing), options
+        except NoDisplay as missing:
+            options = replace(options, record=options.record or _unused_name())
+            prompter.say(f"{missing}: performing without one, recording to {options.record}")
+    from live.offscreen import Offscreen
+
+    output = Offscreen(options.size, options.fps or FPS)
+    closing.callback(output.close)
+    if options.fps is None and output.software:
+        output.refresh_hz = FPS_ON_SOFTWARE_GL
+    return output, replace(options, seconds=options.seconds or HEADLESS_SECONDS)
+
+
+def _window(setlist: SetList, options: Options, closing: ExitStack) -> Output:
+    from live.awake import awake
+    from live.window import Window
+
+    monitor = options.monitor or setlist.output.monitor
+    fullscreen = setlist.output.fullscreen if options.fullscreen is None else options.fullscreen
+    window = Window("Anthesis", options.size, monitor, fullscreen=fullscreen)
+    closing.callback(window.close)
+    closing.enter_context(awake())
+    return window
+
+
+def _unused_name() -> Path:
+    return Path(f"anthesis-{datetime.now():%Y-%m-%d-%H%M%S}.mp4")
+
+
+@contextmanager
+def _ended_by_signals(stage: Stage) -> Iterator[None]:
+    """Ctrl-C and SIGTERM fade out; a second one does not wait for that."""
+    asked = False
+
+    def end(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        stage.end()
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with suppress(KeyboardInterrupt):
+            yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,87 @@
+"""The import rules: which modules an import loads, and which names stay in their one home."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+STAGE_ENTRY = [
+    "live.app",
+    "live.cli",
+    "live.performance",
+    "live.setlist",
+    "live.osc",
+    "live.window",
+]
+LIGHT_ENGINE = ["engine", "engine.errors", "engine.link", "engine.path", "engine.weights"]
+
+
+def loaded_by(module: str) -> set[str]:
+    """Top-level packages in sys.modules after importing `module` in a fresh interpreter."""
+    code = f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("module", STAGE_ENTRY + LIGHT_ENGINE)
+def test_torch_is_not_loaded_by(module):
+    assert "torch" not in loaded_by(module)
+
+
+def test_importing_the_engine_package_loads_nothing_else():
+    assert not {"numpy", "torch", "live"} & loaded_by("engine")
+
+
+def test_the_engine_knows_no_window_and_no_desk():
+    loaded = loaded_by("engine.worker, engine.generator, engine.__main__")
+    assert not {"live", "moderngl", "glfw", "pythonosc"} & loaded
+
+
+def imports_of(path: Path) -> set[str]:
+    """Every module that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide where things come from"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+    return found
+
+
+def importers_of(name: str, package: str) -> set[str]:
+    return {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / package).rglob("*.py")
+        if any(module == name or module.startswith(name + ".") for module in imports_of(path))
+    }
+
+
+@pytest.mark.parametrize(
+    ("library", "home"),
+    [
+        ("glfw", {"live/window.py"}),
+        ("pythonosc", {"live/osc.py"}),
+        ("av", {"live/recorder.py", "live/doctor.py"}),
+    ],
+)
+def test_each_outside_library_has_one_home(library, home):
+    assert importers_of(library, "live") <= home
+    assert importers_of(library, "engine") == set()
+
+
+def test_live_never_imports_torch():
+    assert importers_of("torch", "live") == set()
+
+
+def test_engine_never_imports_live():
+    assert importers_of("live", "engine") == set()
+
+
+def test_only_performance_and_the_tests_import_the_loop():
+    typed_only = {"live/prompter.py"}  # under TYPE_CHECKING
+    assert importers_of("live.app", "live") - typed_only == {"live/performance.py"}
+    assert importers_of("live.app", "engine") == set()

@@ -1,0 +1,176 @@
+"""Engines as the stage sees them: real processes with the bundled network, killed and stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from live.source import NO_ANSWER_NS, Fake, Request, Supervised
+
+FLOWERS = Path(str(resources.files("engine.nets") / "flower128.safetensors"))
+SEEDS = [(7, None), (21, None)]
+PATIENCE_S = 60
+
+
+def tended(source, until, now=time.perf_counter_ns):
+    """Tend a source as the stage does, once in a while, until something is true."""
+    turn = threading.Event()
+    for _ in range(PATIENCE_S * 200):
+        source.tend(now())
+        if (result := until()) is not None and result is not False:
+            return result
+        turn.wait(0.005)
+    raise AssertionError("the engine took too long")
+
+
+@pytest.fixture
+def flowers():
+    source = Supervised(FLOWERS, "cpu", SEEDS, time.perf_counter_ns())
+    tended(source, lambda: len(source.mapped) == len(SEEDS))
+    yield source
+    source.close()
+    source.join(5)
+
+
+def frame_for(source, show_time, ws):
+    """Ask until the frame of this very request is there; what it holds is copied."""
+    source.ask(Request(show_time, ws))
+
+    def arrived():
+        frame = source.latest()
+        if frame is None or frame.header.show_time != show_time:
+            source.ask(Request(show_time, ws))
+            return None
+        return frame.header, frame.ws.copy(), frame.pixels.copy()
+
+    return tended(source, arrived)
+
+
+def pid_of(source):
+    return source._engine.process.pid
+
+
+def test_frames_carry_the_ws_that_made_them(flowers):
+    first, second = flowers.mapped[7, None], flowers.mapped[21, None]
+    assert first.shape == (flowers.facts.num_ws, flowers.facts.w_dim)
+    pictures = []
+    for show_time, ws in enumerate([first, second, (first + second) / 2], start=1):
+        header, made_of, pixels = frame_for(flowers, show_time, ws)
+        assert np.array_equal(made_of, ws)
+        assert pixels.shape == (128, 128, 4)
+        assert header.finished >= header.started
+        pictures.append(pixels)
+    assert not np.array_equal(pictures[0], pictures[1])
+
+
+def test_the_newest_request_wins(flowers):
+    ws = flowers.mapped[7, None]
+    for show_time in range(1, 101):
+        flowers.ask(Request(show_time, ws * (1 + show_time / 1000)))
+    seen = []
+
+    def last():
+        frame = flowers.latest()
+        if frame is not None:
+            seen.append(frame.header.show_time)
+        return seen[-1:] == [100]
+
+    tended(flowers, last)
+    assert len(seen) < 50  # those between were replaced, not queued
+
+
+@pytest.mark.parametrize("accident", [signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV])
+def test_a_lost_engine_is_replaced_and_the_morph_goes_on(flowers, accident):
+    ws = flowers.mapped[7, None]
+    _, _, before = frame_for(flowers, 1, ws)
+    lost = pid_of(flowers)
+    os.kill(lost, accident)
+    flowers.ask(Request(2, flowers.mapped[21, None]))
+    header, made_of, after = frame_for(flowers, 3, ws)
+    assert header.generation == 1
+    assert np.array_equal(made_of, ws)
+    assert np.array_equal(before, after)
+    assert flowers.restarts == 1
+    assert len(flowers.outages) == 1
+    assert flowers.outages[0].since < flowers.outages[0].until
+    assert not psutil.pid_exists(lost)
+
+
+def test_asking_and_tending_never_wait_for_a_stopped_engine(flowers):
+    """The clock stands still, so nothing is replaced; a call that waits would hang the test."""
+    now = time.perf_counter_ns()
+    ws = flowers.mapped[7, None]
+    os.kill(pid_of(flowers), signal.SIGSTOP)
+    for show_time in range(10_000):  # far more than any pipe holds
+        flowers.ask(Request(show_time, ws))
+        flowers.tend(now)
+    assert flowers.restarts == 0
+    flowers.tend(now + NO_ANSWER_NS + 1_000_000_000)  # now it counts as dead
+    flowers.tend(now + NO_ANSWER_NS + 1_000_000_000)
+    assert flowers.restarts == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04not a network", b"PK\x03\x04", b"{}"])
+def test_a_file_that_is_no_network_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "broken.pt"
+    path.write_bytes(content)
+    source = Supervised(path, "cpu", [], time.perf_counter_ns())
+    why = tended(source, lambda: source.refusal)
+    assert "broken.pt" in why
+    assert "\n" not in why
+    assert source.restarts == 0
+
+
+def test_an_absent_device_is_refused():
+    source = Supervised(FLOWERS, "abacus", [], time.perf_counter_ns())
+    why = tended(source, lambda: source.refusal)
+    assert "abacus" in why
+
+
+STAGE = """
+import sys, time
+from pathlib import Path
+from live.source import Supervised
+source = Supervised(Path(sys.argv[1]), "cpu", [(7, None)], time.perf_counter_ns())
+print(source._engine.process.pid, flush=True)
+while len(source.mapped) < int(sys.argv[2]):
+    source.tend(time.perf_counter_ns())
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("when", ["loading", "ready"])
+def test_no_engine_outlives_a_stage_that_was_killed(when):
+    mapped = "0" if when == "loading" else "1"
+    stage = subprocess.Popen(
+        [sys.executable, "-c", STAGE, str(FLOWERS), mapped],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    engine = psutil.Process(int(stage.stdout.readline()))
+    assert stage.stdout.readline() == "ready\n"
+    stage.kill()
+    stage.communicate()
+    engine.wait(timeout=PATIENCE_S)
+
+
+def test_the_fake_answers_at_once_and_says_what_it_was_asked():
+    fake = Fake(Path("fake"))
+    ws = fake.mapped[3, None]
+    fake.ask(Request(5, ws))
+    frame = fake.latest()
+    assert frame.header.show_time == 5
+    assert np.array_equal(frame.ws, ws)
+    left, right = frame.pixels[0, 0, :3], frame.pixels[0, -1, :3]
+    assert np.array_equal(left, right)  # one seed: the same w in every layer
+    assert fake.latest() is None
