@@ -65,16 +65,10 @@ class Transport:
         if rate <= 0.0:
             return None
         start = max(since_ns, self.anchor_ns)
-        if self.beat_at(start) >= beat:
+        distance = (beat - self.beat_at(start)) / rate
+        if distance <= 0.0:
             return start
-        bend = self.anchor_ns + SHIFT_NS  # the beat is one straight line before, one after
-        if self.shift and start < bend:
-            slope = rate + self.shift / SHIFT_NS
-            found = self._crossing(beat, start, slope) if slope > 0.0 else None
-            if found is not None and found <= bend:
-                return found
-            start = bend
-        return self._crossing(beat, start, rate)
+        return self._crossing(beat, start, distance) if distance < _NEVER_NS else None
 
     def with_bpm(self, bpm: float, ns: int) -> "Transport":
         """Another tempo from `ns` on, kept within 20 to 300."""
@@ -143,17 +137,18 @@ class Transport:
         """Beats a nanosecond, without a shift."""
         return self.bpm * self.speed * _BEATS_PER_NS if self.playing else 0.0
 
-    def _crossing(self, beat: float, start: int, slope: float) -> int | None:
-        """The nanosecond at which a rising line reaches `beat`, as `beat_at` rounds it."""
-        distance = (beat - self.beat_at(start)) / slope
-        if not distance < _NEVER_NS:
-            return None
+    def _crossing(self, beat: float, start: int, distance: float) -> int:
+        """The nanosecond at which a later beat is reached, as `beat_at` rounds it.
+
+        It lies about `distance` after `start`; a shift displaces it. Even a shift back leaves one
+        crossing only: the beat falls at most once, first, before it rises for good.
+        """
         low = high = start + math.ceil(distance)
         reach = 1
         while self.beat_at(high) < beat:
-            high, reach = high + reach, 2 * reach
+            low, high, reach = high, high + reach, 2 * reach
         while low > start and self.beat_at(low) >= beat:
-            low, reach = max(low - reach, start), 2 * reach
+            low, high, reach = max(low - reach, start), low, 2 * reach
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (low, middle) if self.beat_at(middle) >= beat else (middle, high)

@@ -126,7 +126,8 @@ def tapped(seconds: list[float]) -> Transport:
         ([0.0, 2.0], 30.0),  # the slowest that can be tapped
         ([0.0, 0.15], 300.0),
         ([0.0, 0.6, 0.65, 1.2], 100.0),  # the bounce of a button is not a tap
-        ([0.0, 1.0, 2.0, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5], 120.0),  # the old tempo is forgotten
+        ([0.0, 0.5, 1.2], 100.0),  # of two intervals the mean
+        ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 5.5, 6.0, 6.5], 120.0),  # the old tempo is forgotten
     ],
 )
 def test_tap_tempo(taps: list[float], bpm: float) -> None:

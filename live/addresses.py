@@ -1,0 +1,172 @@
+"""What a desk may send: the addresses, their arguments, and how what arrives becomes a message.
+
+A *value* has a state: of several in one frame the last one wins, and without an argument it asks
+for the value. A *trigger* happens: none is ever merged away, and a lone 0 is the release of its
+button and does nothing. Numbers outside the stated range are clamped to it; whether a fader counts
+to 1 or to 100 is never guessed.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+Value: TypeAlias = float | int | str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One thing to do, or without arguments to a value address, to tell."""
+
+    address: str  # without the prefix: "tempo/bpm"
+    args: tuple[Value, ...] = ()  # coerced: the types and ranges of the address
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of an address.
+
+    A "number" is a float within low and high, an "integer" a whole number, a "switch" 1 from 0.5
+    up and else 0, a "cue" a number counted from 1 or a name. A "press" carries nothing.
+    """
+
+    name: str
+    kind: Literal["number", "integer", "switch", "cue", "press"]
+    low: float = -math.inf
+    high: float = math.inf
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One address, without the prefix, and what it takes."""
+
+    name: str
+    kind: Literal["value", "trigger"]
+    arguments: tuple[Argument, ...]
+    meaning: str
+
+
+def _number(name: str, low: float, high: float, optional: bool = False) -> Argument:
+    return Argument(name, "number", float(low), float(high), optional)
+
+
+_PRESS = Argument("pressed", "press", optional=True)
+_ON = Argument("on", "switch")
+
+_ALL = (
+    Address("tempo/bpm", "value", (_number("bpm", 20, 300),), "beats a minute"),
+    Address("tempo/norm", "value", (_number("norm", 0, 1),), "tempo on a fader, over 20-300 BPM"),
+    Address("tempo/tap", "trigger", (_PRESS,), "tap the tempo"),
+    Address("tempo/nudge", "trigger", (_number("beats", -16, 16),), "ahead or back, eased"),
+    Address("tempo/mult", "trigger", (_number("factor", 0.125, 8),), "2 doubles the tempo, 0.5"),
+    Address(
+        "tempo/beat",
+        "trigger",
+        (Argument("number", "integer", optional=True), _number("bpm", 20, 300, optional=True)),
+        "a beat is now, and optionally the tempo",
+    ),
+    Address("tempo/downbeat", "trigger", (_PRESS,), "the first beat of a bar of four is now"),
+    Address("tempo/phase", "value", (_number("phase", 0, 1),), "how far into a beat it is now"),
+    Address("play", "value", (_ON,), "1 plays, 0 pauses"),
+    Address("stop", "trigger", (_PRESS,), "pause, and back to the beginning of the cue"),
+    Address("speed", "value", (_number("factor", -8, 8),), "factor on the tempo; below 0 reversed"),
+    Address("position", "value", (_number("position", 0, 1),), "a fader under the playhead"),
+    Address("cue/go", "trigger", (Argument("cue", "cue", optional=True),), "to a cue, or the next"),
+    Address("cue/next", "trigger", (_PRESS,), "to the next cue"),
+    Address("cue/back", "trigger", (_PRESS,), "to the cue before"),
+    Address("cue/hold", "value", (_ON,), "1 holds the picture where it is, 0 goes on from there"),
+    Address("psi", "value", (_number("psi", -2, 2),), "multiplies the psi of the path"),
+    Address("noise", "value", (_number("strength", 0, 2),), "multiplies the network's noise"),
+    Address("master", "value", (_number("level", 0, 1),), "brightness of the picture"),
+    Address("blackout", "value", (_ON,), "1 is black, whatever the master says"),
+    Address("freeze", "value", (_ON,), "1 keeps the picture on screen"),
+    Address(
+        "fade",
+        "value",
+        (_number("target", 0, 1), _number("seconds", 0, 3600)),
+        "move the master to a level",
+    ),
+    Address("ping", "trigger", (_PRESS,), "answer that the show is there"),
+)
+
+ADDRESSES: Mapping[str, Address] = MappingProxyType({address.name: address for address in _ALL})
+
+
+def coerce(address: Address, args: Sequence[object]) -> Message | None:
+    """The message that these OSC arguments mean; None for the release of a button.
+
+    Takes i f d h T F and numeric strings as int, float, bool and str; N (None) counts as absent,
+    and I is handed in as True. Raises ValueError, in one line, for what cannot be meant.
+    """
+    given = [arg for arg in args if arg is not None]
+    if not given and address.kind == "value":
+        return Message(address.name)
+    if address.kind == "trigger" and len(given) == 1 and _is_zero(given[0]):
+        return None
+    if len(given) > len(address.arguments):
+        raise ValueError(f"{address.name}: {len(given)} arguments, {_wanted(address)}")
+    coerced: list[Value] = []
+    for argument, value in zip(address.arguments, given, strict=False):
+        coerced += _coerced(address.name, argument, value)
+    if any(not argument.optional for argument in address.arguments[len(given) :]):
+        raise ValueError(f"{address.name}: {len(given)} arguments, {_wanted(address)}")
+    return Message(address.name, tuple(coerced))
+
+
+def _coerced(address: str, argument: Argument, value: object) -> tuple[Value, ...]:
+    """The argument as its kind wants it; nothing where it carries nothing."""
+    if argument.kind == "cue":
+        return _cue(address, value)
+    number = _as_number(address, argument, value)
+    if argument.kind == "press":
+        return ()
+    if argument.kind == "switch":
+        return (int(number >= 0.5),)
+    if argument.kind == "integer":
+        return (_whole(address, argument, number),)
+    return (min(max(number, argument.low), argument.high),)
+
+
+def _cue(address: str, value: object) -> tuple[Value, ...]:
+    """A name stays as it is; a pressed button names no cue, so it is go without a cue."""
+    if value is True:
+        return ()
+    if isinstance(value, str) and value.strip():
+        return (value,)
+    argument = ADDRESSES[address].arguments[0]
+    return (_whole(address, argument, _as_number(address, argument, value)),)
+
+
+def _whole(address: str, argument: Argument, number: float) -> int:
+    if number != math.floor(number):
+        raise ValueError(f"{address}: {argument.name} must be a whole number, got {number:g}")
+    return int(number)
+
+
+def _as_number(address: str, argument: Argument, value: object) -> float:
+    number = _float_of(value)
+    if number is None or not math.isfinite(number):
+        shown = repr(value) if isinstance(value, (str, int, float)) else type(value).__name__
+        raise ValueError(f"{address}: {argument.name} must be a finite number, got {shown:.60}")
+    return number
+
+
+def _float_of(value: object) -> float | None:
+    """The number that an OSC argument or a numeric string stands for."""
+    if not isinstance(value, (int, float, str)) or (isinstance(value, str) and "_" in value):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _is_zero(value: object) -> bool:
+    return _float_of(value) == 0.0
+
+
+def _wanted(address: Address) -> str:
+    names = [f"[{a.name}]" if a.optional else a.name for a in address.arguments]
+    return f"it takes {' '.join(names)}"

@@ -1,0 +1,241 @@
+"""The show obeys: messages in, the next state out.
+
+Pure: `apply` is told at which show time (ns) a message takes effect. Addresses are in
+`live.addresses`, the state in `live.show`; both are offered here as well.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TypeAlias
+
+from live.addresses import ADDRESSES, Address, Argument, Message, Value, coerce
+from live.show import (
+    CueFacts,
+    Programme,
+    Ramp,
+    Reading,
+    Show,
+    Voice,
+    advance,
+    enter,
+    level,
+    next_cue,
+)
+from live.transport import BEATS_A_BAR, BPM_HIGH, BPM_LOW, Transport
+
+__all__ = [
+    "ADDRESSES",
+    "Address",
+    "Argument",
+    "CueFacts",
+    "Message",
+    "Programme",
+    "Reading",
+    "Show",
+    "advance",
+    "apply",
+    "coerce",
+    "find_cue",
+    "level",
+    "next_cue",
+    "value_of",
+]
+
+
+def apply(show: Show, message: Message, at: int, programme: Programme) -> Show:
+    """The show after a message that takes effect at `at`.
+
+    What happened on its own until then is done first. Raises ValueError, in one line, for a message
+    that cannot be obeyed here (an unknown cue, a doubled tempo above 300): report it and go on with
+    `advance(show, at, programme)`. A question to a value changes nothing.
+    """
+    show = advance(show, at, programme)
+    known = ADDRESSES.get(message.address)
+    if known is None:
+        raise ValueError(f"{message.address}: no such address")
+    if known.kind == "value" and not message.args:
+        return show
+    return _ACTIONS[message.address](show, message.args, at, programme)
+
+
+def value_of(show: Show, address: str, at: int, programme: Programme) -> tuple[Value, ...]:
+    """The answer to a question, in the arguments with which the address is set.
+
+    Raises ValueError for an address that holds no value.
+    """
+    known = ADDRESSES.get(address)
+    if known is None or known.kind != "value":
+        raise ValueError(f"{address}: has no value")
+    return _ANSWERS[address](advance(show, at, programme), at, programme)
+
+
+def find_cue(programme: Programme, which: int | str) -> int:
+    """The index of a cue given by its name, or its number counted from 1 (also as a string).
+
+    Raises ValueError that names the cues there are.
+    """
+    names = [facts.name for facts in programme]
+    if isinstance(which, str) and which in names:
+        return names.index(which)
+    number = int(which) if str(which).strip().isdecimal() else 0
+    if not 1 <= number <= len(names):
+        there = ", ".join(f'{i} "{name}"' for i, name in enumerate(names, start=1))
+        raise ValueError(f"no cue {which!r:.60}; there are {there}")
+    return number - 1
+
+
+_Args: TypeAlias = tuple[Value, ...]
+_Action: TypeAlias = Callable[[Show, _Args, int, Programme], Show]
+_Operation: TypeAlias = Callable[[Transport, _Args, int], Transport]
+
+
+def _transport(operate: _Operation) -> _Action:
+    """An action that changes nothing but the transport."""
+    return lambda show, args, at, programme: replace(
+        show, transport=operate(show.transport, args, at)
+    )
+
+
+def _beat(transport: Transport, args: _Args, at: int) -> Transport:
+    """Aligned to the nearest beat whatever its number: a desk's beat button always sends 1."""
+    if len(args) > 1:
+        transport = transport.with_bpm(float(args[1]), at)
+    return transport.aligned(1.0, 0.0, at)
+
+
+def _play(transport: Transport, args: _Args, at: int) -> Transport:
+    return transport.play(at) if args[0] else transport.pause(at)
+
+
+def _stop(show: Show, args: _Args, at: int, programme: Programme) -> Show:
+    transport = show.transport.pause(at)
+    voice = Voice(show.voice.cue, origin=transport.anchor_beat, since_ns=at)
+    return replace(show, transport=transport, voice=voice)
+
+
+def _speed(show: Show, args: _Args, at: int, programme: Programme) -> Show:
+    speed = float(args[0])
+    turned = (speed < 0.0) != (show.transport.speed < 0.0)
+    changed = replace(show, transport=show.transport.with_speed(speed, at))
+    if not turned:
+        return changed
+    outgoing = show.outgoing and replace(
+        show.outgoing, voice=_turned(show.outgoing.voice, show, at, programme)
+    )
+    return replace(changed, voice=_turned(show.voice, show, at, programme), outgoing=outgoing)
+
+
+def _turned(voice: Voice, show: Show, at: int, programme: Programme) -> Voice:
+    """A voice that changes direction: from where the picture is, not from where the clock ran on.
+
+    A spring swings on while the path runs back.
+    """
+    facts = programme[voice.cue]
+    if facts.ending == "loop" or voice.held is not None:
+        return voice
+    beat = min(max(voice.beat(show.transport, at), 0.0), facts.duration)
+    origin = show.transport.beat_at(at) - beat
+    return replace(voice, origin=origin, since_ns=at, arrived=False)
+
+
+def _position(show: Show, args: _Args, at: int, programme: Programme) -> Show:
+    beat = float(args[0]) * programme[show.voice.cue].duration
+    origin = show.transport.beat_at(at) - beat
+    held = None if show.voice.held is None else beat
+    return replace(show, voice=Voice(show.voice.cue, origin, at, held))
+
+
+def _hold(show: Show, args: _Args, at: int, programme: Programme) -> Show:
+    voice = show.voice
+    if bool(args[0]) == (voice.held is not None):
+        return show
+    beat = voice.beat(show.transport, at)
+    if args[0]:
+        return replace(show, voice=replace(voice, held=beat, since_ns=at))
+    origin = show.transport.beat_at(at) - beat
+    return replace(show, voice=replace(voice, held=None, origin=origin, since_ns=at))
+
+
+def _go(show: Show, args: _Args, at: int, programme: Programme) -> Show:
+    if not args:
+        return _next(show, args, at, programme)
+    which = args[0] if isinstance(args[0], str) else int(args[0])
+    return _enter_now(show, find_cue(programme, which), at, programme)
+
+
+def _next(show: Show, args: _Args, at: int, programme: Programme) -> Show:
+    cue = next_cue(show, programme)
+    if cue == show.voice.cue:
+        raise ValueError(f'no cue after the last, "{programme[-1].name}"')
+    return _enter_now(show, cue, at, programme)
+
+
+def _back(show: Show, args: _Args, at: int, programme: Programme) -> Show:
+    return _enter_now(show, max(show.voice.cue - 1, 0), at, programme)  # the first begins again
+
+
+def _enter_now(show: Show, cue: int, at: int, programme: Programme) -> Show:
+    return enter(show, cue, show.transport.beat_at(at), at, programme)
+
+
+def _fade(show: Show, args: _Args, at: int, programme: Programme) -> Show:
+    target, seconds = float(args[0]), float(args[1])
+    return replace(show, master=Ramp(target, show.master.at(at), at, round(seconds * 1e9)))
+
+
+_ACTIONS: Mapping[str, _Action] = {
+    "tempo/bpm": _transport(lambda t, args, at: t.with_bpm(float(args[0]), at)),
+    "tempo/norm": _transport(
+        lambda t, args, at: t.with_bpm(BPM_LOW + float(args[0]) * (BPM_HIGH - BPM_LOW), at)
+    ),
+    "tempo/tap": _transport(lambda t, args, at: t.tapped(at)),
+    "tempo/nudge": _transport(lambda t, args, at: t.nudged(float(args[0]), at)),
+    "tempo/mult": _transport(lambda t, args, at: t.multiplied(float(args[0]), at)),
+    "tempo/beat": _transport(_beat),
+    "tempo/downbeat": _transport(lambda t, args, at: t.aligned(BEATS_A_BAR, 0.0, at)),
+    "tempo/phase": _transport(lambda t, args, at: t.aligned(1.0, float(args[0]), at)),
+    "play": _transport(_play),
+    "stop": _stop,
+    "speed": _speed,
+    "position": _position,
+    "cue/go": _go,
+    "cue/next": _next,
+    "cue/back": _back,
+    "cue/hold": _hold,
+    "psi": lambda show, args, at, programme: replace(show, psi=float(args[0])),
+    "noise": lambda show, args, at, programme: replace(show, noise=float(args[0])),
+    "master": lambda show, args, at, programme: replace(show, master=Ramp(float(args[0]))),
+    "blackout": lambda show, args, at, programme: replace(show, blackout=bool(args[0])),
+    "freeze": lambda show, args, at, programme: replace(show, frozen=bool(args[0])),
+    "fade": _fade,
+    "ping": lambda show, args, at, programme: show,  # answered where it was received
+}
+
+
+def _position_of(show: Show, at: int, programme: Programme) -> float:
+    facts = programme[show.voice.cue]
+    beat = show.voice.beat(show.transport, at)
+    if facts.ending == "loop":
+        return beat % facts.duration / facts.duration
+    return min(max(beat / facts.duration, 0.0), 1.0)
+
+
+def _remaining(ramp: Ramp, at: int) -> float:
+    return max(ramp.start_ns + ramp.duration_ns - at, 0) / 1e9
+
+
+_ANSWERS: Mapping[str, Callable[[Show, int, Programme], tuple[Value, ...]]] = {
+    "tempo/bpm": lambda show, at, _: (show.transport.bpm,),
+    "tempo/norm": lambda show, at, _: ((show.transport.bpm - BPM_LOW) / (BPM_HIGH - BPM_LOW),),
+    "tempo/phase": lambda show, at, _: (show.transport.beat_at(at) % 1.0,),
+    "play": lambda show, at, _: (int(show.transport.playing),),
+    "speed": lambda show, at, _: (show.transport.speed,),
+    "position": lambda show, at, programme: (_position_of(show, at, programme),),
+    "cue/hold": lambda show, at, _: (int(show.voice.held is not None),),
+    "psi": lambda show, at, _: (show.psi,),
+    "noise": lambda show, at, _: (show.noise,),
+    "master": lambda show, at, _: (show.master.at(at),),
+    "blackout": lambda show, at, _: (int(show.blackout),),
+    "freeze": lambda show, at, _: (int(show.frozen),),
+    "fade": lambda show, at, _: (show.master.target, _remaining(show.master, at)),
+}

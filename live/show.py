@@ -1,0 +1,239 @@
+"""The whole state of a performance, and what it is at a moment.
+
+Pure and immutable: `live.control` changes it by messages, `advance` by what happens on its own
+(the next cue, the spring, the end of a fade). Both are told the show time in ns. What happens on
+its own has an exact nanosecond that follows from the state alone, so the result does not depend on
+how often anybody looks.
+
+The transport's beat never jumps. A cue being played, a `Voice`, knows at which beat of the
+transport its own beat 0 lies; going to a cue, scrubbing and holding move that origin.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.path import Ending, Path
+from live.transport import Transport
+
+
+@dataclass(frozen=True, slots=True)
+class CueFacts:
+    """What the show's state needs to know of a cue."""
+
+    name: str
+    duration: float  # beats
+    ending: Ending
+    fade: float = 0.0  # beats of cross-fade into this cue
+    tempo: float | None = None  # BPM from this cue on; None keeps the tempo
+
+
+Programme: TypeAlias = tuple[CueFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spring:
+    """The swing past the end of a cue."""
+
+    start_ns: int
+    beats_per_second: float  # at which the end was passed
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A cue being played."""
+
+    cue: int
+    origin: float  # the transport's beat at which this cue's beat 0 lies
+    since_ns: int  # the last time that something was done to this voice
+    held: float | None = None  # the beat at which it is held
+    arrived: bool = False  # whether the end was passed and acted upon
+    spring: Spring | None = None
+
+    def beat(self, transport: Transport, at: int) -> float:
+        """Beats since the beginning of the cue; neither clamped nor wrapped."""
+        return self.held if self.held is not None else transport.beat_at(at) - self.origin
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """The voice that a cross-fade leaves behind; it plays on meanwhile."""
+
+    voice: Voice
+    start_ns: int
+    end_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """A level that moves evenly to its target, and stays."""
+
+    target: float
+    start: float = 0.0
+    start_ns: int = 0
+    duration_ns: int = 0
+
+    def at(self, ns: int) -> float:
+        """The level at a show time."""
+        elapsed = max(ns - self.start_ns, 0)
+        if elapsed >= self.duration_ns:
+            return self.target
+        return self.start + (self.target - self.start) * (elapsed / self.duration_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class SpringTime:
+    """Arguments of `engine.path.Path.spring_at`."""
+
+    seconds: float
+    beats_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is to be seen: a place on a cue's path, and its share of the picture.
+
+    The beat is neither wrapped nor clamped: the path does that.
+    """
+
+    cue: int
+    beat: float
+    spring: SpringTime | None
+    weight: float  # 0 to 1
+
+    def on(self, path: Path, psi: float) -> NDArray[np.float32]:
+        """The final W+ on the cue's path, with the live psi: float32 [num_ws, w_dim]."""
+        if self.spring is None:
+            return path.at(self.beat, psi)
+        return path.spring_at(self.spring.seconds, self.spring.beats_per_second, psi, self.beat)
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """The state of a performance. Levels and switches are those a desk sets."""
+
+    transport: Transport
+    voice: Voice
+    outgoing: Outgoing | None = None
+    psi: float = 1.0  # multiplies the paths' own
+    noise: float = 1.0
+    master: Ramp = Ramp(1.0)
+    blackout: bool = False
+    frozen: bool = False
+
+    @classmethod
+    def opening(cls, programme: Programme, bpm: float, *, cue: int = 0, at: int = 0) -> "Show":
+        """A show that waits, paused, at beat 0 of a cue, whose own tempo goes before `bpm`."""
+        tempo = programme[cue].tempo
+        transport = Transport(bpm if tempo is None else tempo, playing=False, anchor_ns=at)
+        return cls(transport, Voice(cue, origin=0.0, since_ns=at))
+
+    def readings(self, at: int) -> tuple[Reading, ...]:
+        """What to show at `at`, up to which the show was advanced; the weights add up to 1.
+
+        In a cross-fade the cue that is left comes first, the one that is played last.
+        """
+        if self.outgoing is None:
+            return (self._reading(self.voice, 1.0, at),)
+        start, end = self.outgoing.start_ns, self.outgoing.end_ns
+        weight = eased((at - start) / (end - start))
+        return (
+            self._reading(self.outgoing.voice, 1.0 - weight, at),
+            self._reading(self.voice, weight, at),
+        )
+
+    def _reading(self, voice: Voice, weight: float, at: int) -> Reading:
+        spring = None
+        if voice.spring is not None:
+            seconds = (at - voice.spring.start_ns) / 1e9
+            spring = SpringTime(seconds, voice.spring.beats_per_second)
+        return Reading(voice.cue, voice.beat(self.transport, at), spring, weight)
+
+
+def level(show: Show, at: int) -> float:
+    """Brightness of the picture, 0 to 1: the master, or nothing in a blackout."""
+    return 0.0 if show.blackout else show.master.at(at)
+
+
+def eased(fraction: float) -> float:
+    """0 to 1 without a kink at either end: 3x^2 - 2x^3, clamped."""
+    x = min(max(fraction, 0.0), 1.0)
+    return x * x * (3.0 - 2.0 * x)
+
+
+def enter(show: Show, cue: int, origin: float, at: int, programme: Programme) -> Show:
+    """The show from `at` on in another cue, whose beat 0 lies at the transport's beat `origin`."""
+    facts = programme[cue]
+    transport = show.transport
+    if facts.tempo is not None:
+        transport = transport.with_bpm(facts.tempo, at)
+    outgoing = None
+    if facts.fade > 0.0:
+        fade_ns = max(round(facts.fade * 60e9 / transport.bpm), 1)
+        outgoing = Outgoing(_more_visible(show, at), at, at + fade_ns)
+    return replace(show, transport=transport, voice=Voice(cue, origin, at), outgoing=outgoing)
+
+
+def next_cue(show: Show, programme: Programme) -> int:
+    """The cue that comes next, so that its network can be warmed up; after the last, the last."""
+    return min(show.voice.cue + 1, len(programme) - 1)
+
+
+def advance(show: Show, at: int, programme: Programme) -> Show:
+    """The show at `at`, with everything done that happened on its own until then."""
+    while (event := _next_event(show, programme)) is not None and event[0] <= at:
+        show = event[1]()
+    return show
+
+
+_Event: TypeAlias = tuple[int, Callable[[], Show]]
+
+
+def _next_event(show: Show, programme: Programme) -> _Event | None:
+    """What happens first, if nobody does anything: its time, and the show after it."""
+    events: list[_Event] = []
+    outgoing = show.outgoing
+    if outgoing is not None:
+        events.append((outgoing.end_ns, lambda: replace(show, outgoing=None)))
+        if programme[outgoing.voice.cue].ending == "spring":
+            arrival = _arrival(outgoing.voice, show.transport, programme)
+            if arrival is not None:
+                sprung = replace(outgoing, voice=_sprung(outgoing.voice, show, arrival))
+                events.append((arrival, lambda: replace(show, outgoing=sprung)))
+    arrival = _arrival(show.voice, show.transport, programme)
+    if arrival is not None:
+        events.append((arrival, lambda: _arrive(show, arrival, programme)))
+    return min(events, key=lambda event: event[0], default=None)
+
+
+def _arrival(voice: Voice, transport: Transport, programme: Programme) -> int | None:
+    """When the voice passes the end of its cue, if anything happens there."""
+    facts = programme[voice.cue]
+    acts = facts.ending == "spring" or (
+        facts.ending == "next" and voice.cue + 1 < len(programme)  # the last cue holds
+    )
+    if not acts or voice.arrived or voice.held is not None:
+        return None
+    return transport.reaches(voice.origin + facts.duration, voice.since_ns)
+
+
+def _arrive(show: Show, at: int, programme: Programme) -> Show:
+    voice = show.voice
+    facts = programme[voice.cue]
+    if facts.ending == "spring":
+        return replace(show, voice=_sprung(voice, show, at))
+    return enter(show, voice.cue + 1, voice.origin + facts.duration, at, programme)
+
+
+def _sprung(voice: Voice, show: Show, at: int) -> Voice:
+    return replace(voice, arrived=True, spring=Spring(at, show.transport.beats_per_second))
+
+
+def _more_visible(show: Show, at: int) -> Voice:
+    """The voice that a new cross-fade leaves: of two in a running one, the stronger."""
+    if show.outgoing is not None and show.readings(at)[-1].weight < 0.5:
+        return show.outgoing.voice
+    return show.voice
