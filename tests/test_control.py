@@ -163,6 +163,10 @@ TABLES: dict[str, tuple[Script, list[tuple[float, int, float]]]] = {
         [(0.0, message("cue/go", "close")), (60.0, message("speed", -1))],
         [(61.0, 3, 2.0)],
     ),
+    "a loop turns back on its later rounds": (
+        [(10.0, message("speed", -1))],
+        [(10.0, 0, 20.0), (11.0, 0, 18.0)],
+    ),
     "and so does turning round again": (
         [
             (0.0, message("cue/go", "close")),
