@@ -18,8 +18,7 @@ from live.show import (
     Voice,
     advance,
     enter,
-    level,
-    next_cue,
+    upcoming,
 )
 from live.transport import BEATS_A_BAR, BPM_HIGH, BPM_LOW, Transport
 
@@ -36,8 +35,7 @@ __all__ = [
     "apply",
     "coerce",
     "find_cue",
-    "level",
-    "next_cue",
+    "upcoming",
     "value_of",
 ]
 
@@ -164,8 +162,8 @@ def _go(show: Show, args: _Args, at: int, programme: Programme) -> Show:
 
 
 def _next(show: Show, args: _Args, at: int, programme: Programme) -> Show:
-    cue = next_cue(show, programme)
-    if cue == show.voice.cue:
+    cue = upcoming(show, programme)
+    if cue is None:
         raise ValueError(f'no cue after the last, "{programme[-1].name}"')
     return _enter_now(show, cue, at, programme)
 

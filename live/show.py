@@ -13,10 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
-from engine.path import Ending, Path
+from engine.path import Ending
 from live.transport import Transport
 
 
@@ -96,19 +93,14 @@ class SpringTime:
 class Reading:
     """What is to be seen: a place on a cue's path, and its share of the picture.
 
-    The beat is neither wrapped nor clamped: the path does that.
+    The path wraps or clamps the beat. With a spring the W+ is `path.spring_at(spring.seconds,
+    spring.beats_per_second, psi, beat)`, else `path.at(beat, psi)`.
     """
 
     cue: int
     beat: float
     spring: SpringTime | None
     weight: float  # 0 to 1
-
-    def on(self, path: Path, psi: float) -> NDArray[np.float32]:
-        """The final W+ on the cue's path, with the live psi: float32 [num_ws, w_dim]."""
-        if self.spring is None:
-            return path.at(self.beat, psi)
-        return path.spring_at(self.spring.seconds, self.spring.beats_per_second, psi, self.beat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +126,20 @@ class Show:
     def readings(self, at: int) -> tuple[Reading, ...]:
         """What to show at `at`, up to which the show was advanced; the weights add up to 1.
 
-        In a cross-fade the cue that is left comes first, the one that is played last.
+        First the cue that is played; in a cross-fade then the one that is left.
         """
         if self.outgoing is None:
             return (self._reading(self.voice, 1.0, at),)
         start, end = self.outgoing.start_ns, self.outgoing.end_ns
         weight = eased((at - start) / (end - start))
         return (
-            self._reading(self.outgoing.voice, 1.0 - weight, at),
             self._reading(self.voice, weight, at),
+            self._reading(self.outgoing.voice, 1.0 - weight, at),
         )
+
+    def level(self, at: int) -> float:
+        """Brightness of the picture, 0 to 1: the master, or nothing in a blackout."""
+        return 0.0 if self.blackout else self.master.at(at)
 
     def _reading(self, voice: Voice, weight: float, at: int) -> Reading:
         spring = None
@@ -151,11 +147,6 @@ class Show:
             seconds = (at - voice.spring.start_ns) / 1e9
             spring = SpringTime(seconds, voice.spring.beats_per_second)
         return Reading(voice.cue, voice.beat(self.transport, at), spring, weight)
-
-
-def level(show: Show, at: int) -> float:
-    """Brightness of the picture, 0 to 1: the master, or nothing in a blackout."""
-    return 0.0 if show.blackout else show.master.at(at)
 
 
 def eased(fraction: float) -> float:
@@ -177,9 +168,10 @@ def enter(show: Show, cue: int, origin: float, at: int, programme: Programme) ->
     return replace(show, transport=transport, voice=Voice(cue, origin, at), outgoing=outgoing)
 
 
-def next_cue(show: Show, programme: Programme) -> int:
-    """The cue that comes next, so that its network can be warmed up; after the last, the last."""
-    return min(show.voice.cue + 1, len(programme) - 1)
+def upcoming(show: Show, programme: Programme) -> int | None:
+    """The cue that comes next, so that its network can be warmed up; None after the last."""
+    following = show.voice.cue + 1
+    return following if following < len(programme) else None
 
 
 def advance(show: Show, at: int, programme: Programme) -> Show:
@@ -234,6 +226,6 @@ def _sprung(voice: Voice, show: Show, at: int) -> Voice:
 
 def _more_visible(show: Show, at: int) -> Voice:
     """The voice that a new cross-fade leaves: of two in a running one, the stronger."""
-    if show.outgoing is not None and show.readings(at)[-1].weight < 0.5:
+    if show.outgoing is not None and show.readings(at)[0].weight < 0.5:
         return show.outgoing.voice
     return show.voice

@@ -13,12 +13,12 @@ from live.addresses import ADDRESSES, Message, coerce
 from live.control import (
     CueFacts,
     Programme,
+    Reading,
     Show,
     advance,
     apply,
     find_cue,
-    level,
-    next_cue,
+    upcoming,
     value_of,
 )
 
@@ -56,9 +56,15 @@ def opening(bpm: float = 120.0, cue: int = 0) -> Show:
 
 def wplus(show: Show, at: int) -> np.ndarray:
     """What the stage asks for when every cue is on one network."""
-    readings = advance(show, at, PROGRAMME).readings(at)
-    parts = [r.weight * np.float64(r.on(PATHS[r.cue], show.psi)) for r in readings]
-    return np.sum(parts, axis=0)
+    show = advance(show, at, PROGRAMME)
+    return np.sum([r.weight * np.float64(on_path(r, show.psi)) for r in show.readings(at)], axis=0)
+
+
+def on_path(reading: Reading, psi: float) -> np.ndarray:
+    path, swing = PATHS[reading.cue], reading.spring
+    if swing is None:
+        return path.at(reading.beat, psi)
+    return path.spring_at(swing.seconds, swing.beats_per_second, psi, reading.beat)
 
 
 Script = Sequence[tuple[float, Message]]
@@ -74,7 +80,7 @@ def perform(script: Script, show: Show | None = None) -> Show:
 def seen(show: Show, seconds: float) -> tuple[int, float]:
     """The cue and its beat, as far as they go."""
     at = round(seconds * SECOND)
-    reading = advance(show, at, PROGRAMME).readings(at)[-1]
+    reading = advance(show, at, PROGRAMME).readings(at)[0]
     return reading.cue, reading.beat
 
 
@@ -265,25 +271,25 @@ def test_scrubbing_leaves_the_spring() -> None:
 def test_a_cue_fades_in_while_the_last_one_plays_on() -> None:
     show = perform([(1.0, message("cue/go", "verse"))])  # 2 beats of 90 BPM: 4/3 s
     at = SECOND + 4 * SECOND // 6
-    leaving, coming = show.readings(at)
+    coming, leaving = show.readings(at)
     assert (leaving.cue, coming.cue) == (0, 1)
     assert leaving.beat == pytest.approx(3.0)  # 120 BPM to the go, then 90
     assert coming.beat == pytest.approx(1.0)
     assert coming.weight == pytest.approx(0.5, abs=1e-6)
-    quarter = show.readings(SECOND + SECOND // 3)[-1].weight
+    quarter = show.readings(SECOND + SECOND // 3)[0].weight
     assert quarter == pytest.approx(3 / 16 - 2 / 64)
     end = SECOND + round(4 * SECOND / 3)
     assert [len(advance(show, ns, PROGRAMME).readings(ns)) for ns in (end - 1, end)] == [2, 1]
     weights = [show.readings(SECOND + i * SECOND // 100) for i in range(134)]
     assert all(sum(r.weight for r in pair) == pytest.approx(1.0) for pair in weights)
-    assert np.diff([pair[-1].weight for pair in weights]).min() > 0.0
+    assert np.diff([pair[0].weight for pair in weights]).min() > 0.0
     np.testing.assert_allclose(wplus(show, SECOND), wplus(opening(), SECOND), atol=1e-6)
 
 
 def test_a_cue_that_is_left_still_springs() -> None:
     show = perform([(1.0, message("cue/go", "chorus")), (4.9, message("cue/go", "close"))])
     at = round(5.1 * SECOND)
-    leaving = advance(show, at, PROGRAMME).readings(at)[0]
+    leaving = advance(show, at, PROGRAMME).readings(at)[1]
     assert leaving.cue == 2
     assert leaving.spring is not None
     assert leaving.spring.seconds == pytest.approx(0.1)
@@ -292,8 +298,8 @@ def test_a_cue_that_is_left_still_springs() -> None:
 def test_leaving_a_cross_fade_keeps_what_is_seen_most() -> None:
     early = perform([(1.0, message("cue/go", "verse")), (1.5, message("cue/go", "close"))])
     late = perform([(1.0, message("cue/go", "verse")), (2.2, message("cue/go", "close"))])
-    assert [early.readings(round(1.6 * SECOND))[0].cue, early.voice.cue] == [0, 3]
-    assert [late.readings(round(2.3 * SECOND))[0].cue, late.voice.cue] == [1, 3]
+    assert [early.readings(round(1.6 * SECOND))[1].cue, early.voice.cue] == [0, 3]
+    assert [late.readings(round(2.3 * SECOND))[1].cue, late.voice.cue] == [1, 3]
 
 
 # --- the same at any frame rate ----------------------------------------------------------------
@@ -346,7 +352,7 @@ def run(script: list[tuple[int, Message]], fps: int) -> list[tuple[float, int, b
         show = advance(show, at, PROGRAMME)
         if twelfth is not None:
             beat = show.transport.beat_at(at)
-            log.append((beat, show.voice.cue, wplus(show, at).tobytes(), level(show, at)))
+            log.append((beat, show.voice.cue, wplus(show, at).tobytes(), show.level(at)))
     return log
 
 
@@ -406,17 +412,17 @@ def test_no_change_of_time_moves_the_picture(
 def test_master_fade_and_blackout() -> None:
     show = perform([(1.0, message("master", 0.8)), (2.0, message("fade", 0.2, 3.0))])
     for seconds, expected in ((2.0, 0.8), (3.5, 0.5), (5.0, 0.2), (9.0, 0.2)):
-        assert level(show, round(seconds * SECOND)) == pytest.approx(expected)
+        assert show.level(round(seconds * SECOND)) == pytest.approx(expected)
     midway = perform([(3.5, message("fade", 1.0, 1.0))], show)
-    assert level(midway, round(3.5 * SECOND)) == pytest.approx(0.5)
-    assert level(midway, 4 * SECOND) == pytest.approx(0.75)
+    assert midway.level(round(3.5 * SECOND)) == pytest.approx(0.5)
+    assert midway.level(4 * SECOND) == pytest.approx(0.75)
     cut = perform([(3.5, message("master", 0.9))], show)
-    assert level(cut, 4 * SECOND) == pytest.approx(0.9)
-    assert level(perform([(3.0, message("fade", 0.0, 0.0))]), 3 * SECOND) == 0.0
+    assert cut.level(4 * SECOND) == pytest.approx(0.9)
+    assert perform([(3.0, message("fade", 0.0, 0.0))]).level(3 * SECOND) == 0.0
     dark = perform([(3.5, message("blackout", 1))], show)
-    assert level(dark, round(3.5 * SECOND)) == 0.0
+    assert dark.level(round(3.5 * SECOND)) == 0.0
     light = perform([(4.0, message("blackout", 0))], dark)
-    assert level(light, 5 * SECOND) == pytest.approx(0.2)
+    assert light.level(5 * SECOND) == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(
@@ -487,7 +493,7 @@ def test_after_the_last_cue_there_is_none() -> None:
 
 
 def test_the_cue_to_prepare() -> None:
-    assert [next_cue(opening(cue=cue), PROGRAMME) for cue in range(4)] == [1, 2, 3, 3]
+    assert [upcoming(opening(cue=cue), PROGRAMME) for cue in range(4)] == [1, 2, 3, None]
 
 
 def test_names_go_before_numbers() -> None:
