@@ -27,8 +27,8 @@ from live.keyboard import Keyboard
 from live.mixer import Mixer
 from live.prompter import Prompter
 from live.setlist import SetList, programme
-from live.show import Reading, Show, eased
-from live.source import Request
+from live.show import Programme, Reading, Show, eased
+from live.source import Frame, Request
 from live.statistics import Statistics
 from live.texture import Picture
 
@@ -80,12 +80,12 @@ class Output(Protocol):
 class Desk(Protocol):
     """Where messages come from besides the keys: `live.osc.OscServer`."""
 
-    def messages(self, show: Show, at: int) -> Sequence[Message]:
+    def messages(self, show: Show, at: int, programme: Programme) -> Sequence[Message]:
         """What has arrived; questions are answered on the way."""
 
 
 class Tape(Protocol):
-    """What keeps the program picture: `live.recorder.Tape`."""
+    """What keeps the program picture: `live.tape.Tape`."""
 
     def see(self, target: moderngl.Framebuffer, at: int) -> None:
         """The program picture of show time `at`; must not wait."""
@@ -136,6 +136,8 @@ class Stage:
         self._ends: int | None = None  # show time
         self._lead = SECOND // 30  # how far ahead of now the next picture will be seen
         self._fresh: int | None = None  # show time of the picture taken in this turn
+        self.last_frame: Frame | None = None  # what the newest picture was made of
+        self.presented_at = self._began  # clock
 
     def run(self) -> None:
         """Perform until the end. Raises UserError if the first network cannot be performed."""
@@ -175,12 +177,16 @@ class Stage:
         if self._ends is None or ends < self._ends:
             self._ends = ends
 
+    def obey(self, message: Message) -> None:
+        """Take a message to heart now; what cannot be obeyed is said to the operator and left."""
+        self._obey(message, self.show_time(self.clock.now()))
+
     # The steps, in their order
 
     def _hear(self, at: int) -> None:
         messages = [self._keyboard.read(key, self.show, at) for key in self.output.poll()]
         if self._desk is not None:
-            messages += self._desk.messages(self.show, at)
+            messages += self._desk.messages(self.show, at, self.programme)
         for message in messages:
             if message is not None:
                 self._obey(message, at)
@@ -239,7 +245,7 @@ class Stage:
             self._pictures[network].upload(frame.pixels, frame.header.width, frame.header.height)
             self._fresh = frame.header.show_time
             self.statistics.frame_taken(frame)
-            self._prompter.saw(frame)
+            self.last_frame = frame
             if not self._mixer.shown:
                 self._begin_to_play(at)
 
@@ -263,7 +269,7 @@ class Stage:
             self._tape.see(self.compositor.target, at)
 
     def _count(self) -> None:
-        now = self.clock.now()
+        now = self.presented_at = self.clock.now()
         lateness = None if self._fresh is None else self.show_time(now) - self._fresh
         if lateness is not None:
             lead = self._lead + round(LEAD_GAIN * lateness)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -23,18 +24,19 @@ from engine.errors import UserError
 from live.app import Output, Stage
 from live.clock import WallClock
 from live.ensemble import Ensemble
+from live.osc import Counts, OscServer
 from live.prompter import Prompter
 from live.setlist import SetList
-from live.source import Seed, Source, Supervised
+from live.source import Supervised
 from live.statistics import Statistics, in_words, process_started, write
 
 if TYPE_CHECKING:
-    from live.osc import OscServer
-    from live.recorder import Tape
+    from live.tape import Tape
 
 log = logging.getLogger(__name__)
 
 HEADLESS_SECONDS = 10.0
+NOTHING_RECORDED = {"written": 0, "dropped": 0, "duplicated": 0, "files": []}
 FPS, FPS_ON_SOFTWARE_GL = 60.0, 30.0
 
 
@@ -64,7 +66,7 @@ def perform(setlist: SetList, options: Options) -> None:
     holding = _holding(setlist.show.holding)
     with ExitStack() as closing:
         desk = _desk(setlist, options, prompter, closing)
-        ensemble = Ensemble(setlist, _engines(options.device))
+        ensemble = Ensemble(setlist, partial(Supervised, options.device))
         closing.callback(ensemble.close)
         network = setlist.cues[cue].network
         ensemble.tend(network, (), network, clock.now())
@@ -91,20 +93,13 @@ def perform(setlist: SetList, options: Options) -> None:
     summary = statistics.summary(
         facts=next((s.facts for s in ensemble.sources if s.facts is not None), None),
         sources=ensemble.sources,
-        osc=desk.counts.asdict() if desk is not None else {},
-        recorder=tape.counts.asdict() if tape is not None else {},
+        osc=(desk.counts if desk is not None else Counts()).asdict(),
+        recorder=tape.counts if tape is not None else NOTHING_RECORDED,
         faults=stage.faults.count,
     )
     prompter.say(in_words(summary))
     if options.stats is not None:
         write(summary, options.stats)
-
-
-def _engines(device: str) -> Callable[[Path, Iterable[Seed], int], Source]:
-    def start(network: Path, seeds: Iterable[Seed], now: int) -> Source:
-        return Supervised(network, device, seeds, now)
-
-    return start
 
 
 def _holding(path: Path | None) -> np.ndarray | None:
@@ -126,8 +121,6 @@ def _desk(
     listen = options.osc or setlist.osc.listen
     if listen is None:
         return None
-    from live.osc import OscServer
-
     server = closing.enter_context(OscServer(listen, setlist.osc.allow, setlist.osc.prefix))
     prompter.say(server.describe())
     return server
@@ -144,7 +137,7 @@ def _output(
             return _window(setlist, options, closing), options
         except NoDisplay as missing:
             options = replace(options, record=options.record or _unused_name())
-            prompter.say(f"{missing}: performing without one, recording to {options.record}")
+            prompter.say(f"{missing}\nperforming without a window, into a video file")
     from live.offscreen import Offscreen
 
     output = Offscreen(options.size, options.fps or FPS)
@@ -164,6 +157,17 @@ def _window(setlist: SetList, options: Options, closing: ExitStack) -> Output:
     closing.callback(window.close)
     closing.enter_context(awake())
     return window
+
+
+def _tape(options: Options, output: Output, prompter: Prompter, closing: ExitStack) -> Tape | None:
+    if options.record is None:
+        return None
+    from live.tape import Tape
+
+    tape = Tape(output.ctx, options.record, output.size, options.fps or output.refresh_hz)
+    closing.callback(tape.close)
+    prompter.say(f"recording to {tape.path}")
+    return tape
 
 
 def _unused_name() -> Path:

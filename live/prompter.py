@@ -6,7 +6,6 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from live.keyboard import HELP
-from live.source import Frame
 
 if TYPE_CHECKING:
     from live.app import Stage
@@ -23,11 +22,6 @@ class Prompter:
         self._live = terminal.isatty()
         self._told_at = 0
         self._presented = 0
-        self._engine_ms = 0.0
-
-    def saw(self, frame: Frame) -> None:
-        """A frame came from an engine."""
-        self._engine_ms = (frame.header.finished - frame.header.started) / 1e6
 
     def say(self, text: str) -> None:
         """A line that stays."""
@@ -65,8 +59,12 @@ class Prompter:
         state = "" if show.transport.playing else " · paused"
         for name, on in (("blackout", show.blackout), ("frozen", show.frozen)):
             state += f" · {name}" if on else ""
+        header = stage.last_frame.header if stage.last_frame is not None else None
+        engine = (
+            "" if header is None else f" · engine {(header.finished - header.started) / 1e6:.0f} ms"
+        )
         return (
             f"cue {show.voice.cue + 1}/{len(stage.programme)} {cue.name} · "
             f"beat {beat:.1f}/{cue.duration:g} · {show.transport.bpm:.1f} BPM{state} · "
-            f"{rate:.0f} fps · engine {self._engine_ms:.0f} ms"
+            f"{rate:.0f} fps{engine}"
         )

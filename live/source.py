@@ -233,7 +233,7 @@ class Engine:
 class Supervised:
     """A network that goes on performing: one engine, and the next one when that is lost."""
 
-    def __init__(self, network: Path, device: str, seeds: Iterable[Seed], now: int) -> None:
+    def __init__(self, device: str, network: Path, seeds: Iterable[Seed], now: int) -> None:
         self.network = network
         self.restarts = 0
         self.outages: list[Outage] = []

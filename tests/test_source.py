@@ -33,7 +33,7 @@ def tended(source, until, now=time.perf_counter_ns):
 
 @pytest.fixture
 def flowers():
-    source = Supervised(FLOWERS, "cpu", SEEDS, time.perf_counter_ns())
+    source = Supervised("cpu", FLOWERS, SEEDS, time.perf_counter_ns())
     tended(source, lambda: len(source.mapped) == len(SEEDS))
     yield source
     source.close()
@@ -122,7 +122,7 @@ def test_asking_and_tending_never_wait_for_a_stopped_engine(flowers):
 def test_a_file_that_is_no_network_is_refused_in_one_line(tmp_path, content):
     path = tmp_path / "broken.pt"
     path.write_bytes(content)
-    source = Supervised(path, "cpu", [], time.perf_counter_ns())
+    source = Supervised("cpu", path, [], time.perf_counter_ns())
     why = tended(source, lambda: source.refusal)
     assert "broken.pt" in why
     assert "\n" not in why
@@ -130,7 +130,7 @@ def test_a_file_that_is_no_network_is_refused_in_one_line(tmp_path, content):
 
 
 def test_an_absent_device_is_refused():
-    source = Supervised(FLOWERS, "abacus", [], time.perf_counter_ns())
+    source = Supervised("abacus", FLOWERS, [], time.perf_counter_ns())
     why = tended(source, lambda: source.refusal)
     assert "abacus" in why
 
@@ -139,7 +139,7 @@ STAGE = """
 import sys, time
 from pathlib import Path
 from live.source import Supervised
-source = Supervised(Path(sys.argv[1]), "cpu", [(7, None)], time.perf_counter_ns())
+source = Supervised("cpu", Path(sys.argv[1]), [(7, None)], time.perf_counter_ns())
 print(source._engine.process.pid, flush=True)
 while len(source.mapped) < int(sys.argv[2]):
     source.tend(time.perf_counter_ns())

@@ -1,0 +1,147 @@
+"""A set list without an audience: is it right, and what does it look like."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from engine.errors import UserError
+from engine.link import Floats, Pixels
+from engine.path import Path as Morph
+from live import keys
+from live.ensemble import Ensemble
+from live.setlist import Cue, SetList, bundled, load_setlist, programme
+from live.source import Request, Supervised
+
+BETWEEN = 3  # pictures of the path between two keys
+COLUMNS = 9  # two keys, their way, and one more of each
+PICTURE, GAP, CAPTION, HEADING, MARGIN = 160, 10, 24, 44, 28  # pixels
+PAPER, INK, FAINT, MARKED = (24, 24, 26), (240, 240, 240), (150, 150, 156), (233, 84, 32)
+PATIENCE_S = 180.0
+
+
+def check(path: Path) -> str:
+    """Validate a set list and everything it names; what it holds, in words.
+
+    Raises UserError in one line with file, table and key. No network is run: of the checkpoints
+    only the numbers are read.
+    """
+    setlist = load_setlist(path)
+    lines = [f"{path}: {setlist.show.title}, {setlist.show.tempo:g} BPM"]
+    for number, (cue, facts) in enumerate(zip(setlist.cues, programme(setlist), strict=True), 1):
+        keys.check(cue)
+        lines.append(
+            f"  {number}  {cue.name}: {len(cue.keys)} keys, {facts.duration:g} beats, "
+            f"{cue.path}, {cue.ending}; {cue.network.name}"
+        )
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Moment:
+    """A picture of the sheet: a key, or a place between two."""
+
+    ws: Floats
+    caption: str
+    is_key: bool
+
+
+def sheet(path: Path | None, output: Path, device: str) -> str:
+    """Draw the contact sheet of a set list (None: the bundled one) to a file. Raises UserError."""
+    setlist = bundled() if path is None else load_setlist(path)
+    rows = []
+    with ExitStack() as closing:
+        ensemble = Ensemble(setlist, partial(Supervised, device))
+        closing.callback(ensemble.close)
+        for number, cue in enumerate(setlist.cues):
+            moments = _moments(cue, _path(ensemble, setlist, number))
+            pictures = [_picture(ensemble, cue.network, moment.ws) for moment in moments]
+            rows.append((cue, moments, pictures))
+    drawn = _draw(setlist, rows)
+    try:
+        drawn.save(output)
+    except (OSError, ValueError) as error:
+        raise UserError(f"-o {output}: the sheet cannot be written: {error}") from error
+    return f"{output}: {len(rows)} cues, {sum(len(row[1]) for row in rows)} pictures"
+
+
+def _path(ensemble: Ensemble, setlist: SetList, cue: int) -> Morph:
+    network = setlist.cues[cue].network
+    deadline = time.monotonic() + PATIENCE_S
+    while (path := ensemble.path(cue)) is None:
+        ensemble.tend(network, (), network, time.perf_counter_ns())
+        if network in ensemble.refused:
+            raise UserError(ensemble.refused[network])
+        _wait(deadline, network)
+    return path
+
+
+def _picture(ensemble: Ensemble, network: Path, ws: Floats) -> Pixels:
+    source = ensemble.source(network)
+    assert source is not None
+    source.ask(Request(0, ws))
+    deadline = time.monotonic() + PATIENCE_S
+    while (frame := source.latest()) is None:
+        _wait(deadline, network)
+    return frame.pixels.copy()
+
+
+def _wait(deadline: float, network: Path) -> None:
+    if time.monotonic() > deadline:
+        raise UserError(f"{network}: no picture within {PATIENCE_S:.0f} s; try --device cpu")
+    time.sleep(0.005)
+
+
+def _moments(cue: Cue, path: Morph) -> list[_Moment]:
+    """The keys that the path passes, and what lies between them."""
+    passed = list(cue.keys[1:-1] if cue.ends == "guide" else cue.keys)
+    if cue.ending == "loop":
+        passed.append(passed[0])
+    beats = [0.0, *np.cumsum(cue.segments)]
+    moments = []
+    for number, key in enumerate(passed):
+        what = key.latent.name if key.latent is not None else f"seed {key.seed}"
+        moments.append(_Moment(path.at(_inside(beats[number], path)), what, True))
+        if number + 1 < len(passed):
+            for step in range(1, BETWEEN + 1):
+                beat = np.interp(step / (BETWEEN + 1), (0, 1), beats[number : number + 2])
+                moments.append(_Moment(path.at(float(beat)), f"beat {beat:.2f}", False))
+    return moments
+
+
+def _inside(beat: float, path: Morph) -> float:
+    return min(float(beat), path.duration)
+
+
+def _draw(setlist: SetList, rows: list[tuple[Cue, list[_Moment], list[Pixels]]]) -> Image.Image:
+    step, line = PICTURE + GAP, PICTURE + CAPTION + GAP
+    lines = [-(-len(moments) // COLUMNS) for _, moments, _ in rows]
+    width = 2 * MARGIN + COLUMNS * step - GAP
+    height = 2 * MARGIN + HEADING + sum(HEADING + count * line for count in lines)
+    drawn = Image.new("RGB", (width, height), PAPER)
+    pen = ImageDraw.Draw(drawn)
+    heading, caption = ImageFont.load_default(22), ImageFont.load_default(13)
+    pen.text((MARGIN, MARGIN), setlist.show.title, INK, heading)
+    top = MARGIN + HEADING
+    for (cue, moments, pictures), count in zip(rows, lines, strict=True):
+        about = f"{cue.path}, {cue.duration:g} beats, {cue.ending}"
+        pen.text((MARGIN, top + 8), cue.name, MARKED, heading)
+        pen.text((MARGIN + 16 + pen.textlength(cue.name, heading), top + 16), about, FAINT, caption)
+        for number, (moment, pixels) in enumerate(zip(moments, pictures, strict=True)):
+            left = MARGIN + number % COLUMNS * step
+            above = top + HEADING + number // COLUMNS * line
+            picture = Image.fromarray(pixels[..., :3])
+            drawn.paste(picture.resize((PICTURE, PICTURE), Image.Resampling.BICUBIC), (left, above))
+            if moment.is_key:
+                frame = (left - 2, above - 2, left + PICTURE + 1, above + PICTURE + 1)
+                pen.rectangle(frame, outline=MARKED, width=2)
+            colour = INK if moment.is_key else FAINT
+            pen.text((left, above + PICTURE + 4), moment.caption, colour, caption)
+        top += HEADING + count * line
+    return drawn
