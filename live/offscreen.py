@@ -51,6 +51,9 @@ class Offscreen:
     def operator(self, text: str) -> None:
         """Nobody looks at a title here; operator text goes to the terminal."""
 
+    def toggle_fullscreen(self) -> None:
+        """There is no screen to fill."""
+
     def close(self) -> None:
         """Give everything back."""
         self.screen.release()

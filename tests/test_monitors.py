@@ -126,6 +126,11 @@ def test_a_blink_too_short_to_be_seen_in_the_list_is_mended() -> None:
     assert watch.see([LAPTOP, LEFT], None, SECOND) == Fill(LEFT)
 
 
+def test_a_show_that_was_put_on_another_monitor_is_fetched_back() -> None:
+    watch = on_projector()
+    assert watch.see([LAPTOP, LEFT], LAPTOP, SECOND) == Fill(LEFT)
+
+
 def test_a_windowed_show_is_left_alone() -> None:
     watch = MonitorWatch()
     for second in range(5):

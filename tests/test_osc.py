@@ -184,6 +184,7 @@ def test_a_flood_of_a_value_is_one_message_and_triggers_are_all() -> None:
     rng.shuffle(flood)
     last = [datagram for datagram in flood if datagram != NEXT][-1]
     server = unheard(*flood)
+    assert len(server._inbox) == 21  # the flood takes one place
     heard = [received.message for received in server.drain(10**12)]
     assert [m.address for m in heard].count("cue/next") == 20
     assert [m for m in heard if m.address == "psi"] == drained(last)
@@ -224,6 +225,11 @@ def test_large_bundles_are_bounded_by_their_bytes() -> None:
     server = unheard(*[large] * 1000)
     assert 50 < len(server._inbox) < 100
     assert server.counts.refused == 1000 - len(server._inbox)
+    waiting = len(server._inbox)
+    server.drain(10**12)
+    for _ in range(waiting):  # there is room again
+        server._queue(large, SENDER)
+    assert len(server._inbox) == waiting
 
 
 def test_reading_stops_when_the_budget_is_used_up_and_goes_on_in_the_next_frame() -> None:
@@ -292,6 +298,20 @@ def test_the_malformed_is_counted_logged_once_and_ignored(
     assert adds_up(server.counts)
     assert len(caplog.records) == 1
     assert "\n" not in caplog.messages[0]
+
+
+@pytest.mark.parametrize(
+    ("datagram", "says"),
+    [
+        (message("/anthesis/psi", "T" * 33), "33 arguments, 32 at most"),
+        (message("/anthesis/psi", "s", "x" * 3000), "3024 bytes, 2048 at most"),
+    ],
+)
+def test_what_would_take_long_is_not_even_read(
+    datagram: bytes, says: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert drained(datagram) == []
+    assert says in caplog.text
 
 
 def test_what_is_whole_in_a_damaged_bundle_is_obeyed() -> None:

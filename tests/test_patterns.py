@@ -24,6 +24,7 @@ PLAIN = ("/anthesis/psi", "/anthesis/play", "/anthesis/cue/go", "/anthesis/cue/n
         ("/anthesis/cue/{ne,n}xt", ["/anthesis/cue/next"]),
         ("/{anthesis,x}/{psi,play}", ["/anthesis/psi", "/anthesis/play", "/x/psi"]),
         ("/*/cue*/*o", ["/anthesis/cue/go"]),
+        ("/x/ps*si", []),  # * never goes back
         ("/**psi", []),
         ("//psi", []),  # OSC 1.1's, which no desk sends
         ("*", []),

@@ -148,6 +148,7 @@ def test_full_screen_fills_the_monitor_and_comes_back(shown: Window) -> None:
     shown.toggle_fullscreen()
     assert shown.fullscreen
     assert shown.size == (800, 600)
+    assert shown.screen.viewport == (0, 0, 800, 600)
     picture = pattern(800, 600)
     show(shown, picture)
     np.testing.assert_array_equal(root_picture(), picture)
@@ -171,6 +172,23 @@ def test_the_first_thing_seen_is_black(on_display: str, fullscreen: bool) -> Non
         assert fullscreen or screen[0, 0].tolist() == [255, 136, 0]
     finally:
         opened.close()
+
+
+@pytest.mark.parametrize("fullscreen", [False, True])
+def test_it_is_black_before_it_is_shown_and_again_after(
+    on_display: str, fullscreen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown_when_black: list[bool] = []
+    black = Window._black
+
+    def watched(self: Window) -> None:
+        glfw = sys.modules["glfw"]
+        shown_when_black.append(bool(glfw.get_window_attrib(self._handle, glfw.VISIBLE)))
+        black(self)
+
+    monkeypatch.setattr(Window, "_black", watched)
+    Window("Anthesis", (320, 200), fullscreen=fullscreen).close()
+    assert shown_when_black == [False, True, True]
 
 
 def test_the_show_goes_on_without_its_monitor_and_returns_to_it(
