@@ -11,9 +11,8 @@ import subprocess
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import click
 import typer
 
 from engine.errors import UserError
@@ -42,23 +41,13 @@ def main() -> None:
         sys.exit(1)
 
 
-class _Size(click.ParamType):
-    """Width and height as WxH."""
-
-    name = "WxH"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        width, _, height = str(value).lower().partition("x")
-        if width.isdecimal() and height.isdecimal():
-            size = int(width), int(height)
-            if all(16 <= side <= 16384 for side in size):
-                return size
-        self.fail(f"{value!r} is not a size like 1920x1080", param, ctx)
-
-
-SetListFile = Annotated[Path | None, typer.Argument(metavar="[SETLIST]", help="A set list (TOML).")]
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if width.isdecimal() and height.isdecimal():
+        size = int(width), int(height)
+        if all(16 <= side <= 16384 for side in size):
+            return size
+    raise typer.BadParameter(f"{text!r} is not a size like 1920x1080")
 
 
 @app.command()
@@ -76,8 +65,8 @@ def play(
         typer.Option("--fullscreen/--windowed", help="Fill the monitor, or play in a window."),
     ] = None,
     size: Annotated[
-        Any, typer.Option(click_type=_Size(), help="Of the window, or of the picture headless.")
-    ] = (1280, 720),
+        str, typer.Option(metavar="WxH", help="Of the window, or of the picture headless.")
+    ] = "1280x720",
     fps: Annotated[
         float | None,
         typer.Option(
@@ -118,7 +107,7 @@ def play(
     options = Options(
         monitor=monitor,
         fullscreen=fullscreen,
-        size=size,
+        size=_size(size),
         fps=fps,
         osc=osc,
         cue=cue,

@@ -330,26 +330,32 @@ class Fake:
     numbers of the first and last layer, so that a test can read from a picture what was asked.
     """
 
-    def __init__(self, network: Path, resolution: int = 64, num_ws: int = 10, w_dim: int = 8):
+    resolution, num_ws, w_dim = 64, 10, 8
+
+    def __init__(self, network: Path, seeds: Iterable[Seed], now: int = 0) -> None:
         self.network = network
         self.restarts = 0
         self.outages: list[Outage] = []
         self.refusal: str | None = None
-        self.mapped: Mapping[Seed, Floats] = _Normal(num_ws, w_dim)
+        self.mapped: Mapping[Seed, Floats] = {seed: self._map(seed) for seed in seeds}
         self.asked: list[Request] = []
         self.facts: NetworkFacts | None = NetworkFacts(
             name=network.name,
             family="fake",
-            resolution=resolution,
-            z_dim=w_dim,
-            w_dim=w_dim,
-            num_ws=num_ws,
+            resolution=self.resolution,
+            z_dim=self.w_dim,
+            w_dim=self.w_dim,
+            num_ws=self.num_ws,
             num_classes=0,
             sha256="0" * 64,
             device="fake",
-            w_avg=np.zeros(w_dim, np.float32),
+            w_avg=np.zeros(self.w_dim, np.float32),
         )
         self._frame: Frame | None = None
+
+    def _map(self, seed: Seed) -> Floats:
+        w = np.random.RandomState(seed[0]).randn(self.w_dim).astype(np.float32)
+        return np.broadcast_to(w, (self.num_ws, self.w_dim))
 
     def tend(self, now: int) -> None:
         """Nothing dies here."""
@@ -396,14 +402,3 @@ def fake_picture(ws: Floats, size: int) -> Pixels:
     picture = np.full((size, size, 4), 255, np.uint8)
     picture[:, :, :3] = np.rint(row * 255).astype(np.uint8)
     return picture
-
-
-class _Normal(dict[Seed, Floats]):
-    """Every seed is there: RandomState(seed)'s numbers, the same in each layer."""
-
-    def __init__(self, num_ws: int, w_dim: int) -> None:
-        self._shape = (num_ws, w_dim)
-
-    def __missing__(self, seed: Seed) -> Floats:
-        w = np.random.RandomState(seed[0]).randn(self._shape[1]).astype(np.float32)
-        return np.broadcast_to(w, self._shape)

@@ -165,7 +165,7 @@ def test_no_engine_outlives_a_stage_that_was_killed(when):
 
 
 def test_the_fake_answers_at_once_and_says_what_it_was_asked():
-    fake = Fake(Path("fake"))
+    fake = Fake(Path("fake"), [(3, None)])
     ws = fake.mapped[3, None]
     fake.ask(Request(5, ws))
     frame = fake.latest()

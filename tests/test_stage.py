@@ -81,7 +81,7 @@ def perform(tmp_path):
         fakes = []
 
         def start(network, seeds, now):
-            fakes.append(Fake(network))
+            fakes.append(Fake(network, seeds))
             return fakes[-1]
 
         stage = Stage(
@@ -122,6 +122,7 @@ def test_every_frame_shows_the_path_at_its_own_time(perform, hz):
     """What reaches the engine is the pure state at the show time that the frame carries."""
     stage, fakes = perform(*STORM, hz=hz)
     expected = []
+    stage.turn()  # its picture is what sets the clock going
     while stage.show_time(stage.clock.now()) < 6 * SECOND:
         stage.turn()
         asked = fakes[0].asked[-1]
@@ -137,19 +138,22 @@ def test_every_frame_shows_the_path_at_its_own_time(perform, hz):
 
 
 def wplus_table(perform, hz, moments):
-    """The W+ at given show times, of a stage that turns at some rate in between."""
+    """The W+ at given show times, of a stage that hears at its own rate in between."""
     stage, _ = perform(hz=hz)
-    table = list(STORM)
-    seen = []
-    stage.turn()
     stage.turn()
     stage._obey(Message("play", (1,)), 0)
-    for moment in moments:
-        at = round(moment * SECOND)
-        for seconds, message in [row for row in table if row[0] <= moment]:
-            stage._obey(message, round(seconds * SECOND))
-        table = [row for row in table if row[0] > moment]
-        seen.append(next(iter(stage.wplus(at).values())))
+    events = list(STORM)
+    events += [(moment, None) for moment in moments]
+    events += [(n / hz, "turn") for n in range(1, round(moments[-1] * hz))]
+    seen = []
+    for seconds, event in sorted(events, key=lambda event: event[0]):
+        at = round(seconds * SECOND)
+        if event is None:
+            seen.append(next(iter(stage.wplus(at).values())))
+        elif event == "turn":
+            stage._hear(at)
+        else:
+            stage._obey(event, at)
     return np.array(seen)
 
 
@@ -158,7 +162,7 @@ def test_wplus_is_the_same_to_the_bit_at_any_frame_rate(perform):
     tables = [wplus_table(perform, hz, moments) for hz in (24.0, 60.0, 144.0)]
     assert np.array_equal(tables[0], tables[1])
     assert np.array_equal(tables[0], tables[2])
-    assert len(np.unique(tables[0][:, 0, 0])) > 40
+    assert len(np.unique(tables[0][:, 0, 0])) > 25
 
 
 def test_master_blackout_and_freeze_act_in_the_same_frame_without_an_engine(perform):
