@@ -18,6 +18,8 @@ def xvfb(width: int = 1280, height: int = 720, *options: str) -> Iterator[str]:
     screen = f"{width}x{height}x24"
     command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", screen, "-nolisten", "tcp"]
     command += ["-noreset"]  # else it starts afresh, for a moment deaf, when its last client leaves
+    if shutil.which("setpriv") is not None:  # ends with the tests, should Xlib or a signal end them
+        command = ["setpriv", "--pdeathsig", "TERM", *command]
     process = subprocess.Popen(
         [*command, *options],
         pass_fds=[writing],
