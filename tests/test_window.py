@@ -32,7 +32,11 @@ def display() -> Iterator[str]:
 @pytest.fixture
 def no_other_context() -> Iterator[None]:
     """Put aside an EGL context that another test keeps: a thread has one, be it EGL's or GLX's."""
-    egl = ctypes.CDLL("libEGL.so.1")
+    try:
+        egl = ctypes.CDLL("libEGL.so.1")
+    except OSError:  # then nobody keeps one
+        yield
+        return
     getters = [egl.eglGetCurrentDisplay, egl.eglGetCurrentSurface, egl.eglGetCurrentContext]
     for getter in getters:
         getter.restype = ctypes.c_void_p
