@@ -117,11 +117,17 @@ def _holding(path: Path | None) -> np.ndarray | None:
 def _desk(
     setlist: SetList, options: Options, prompter: Prompter, closing: ExitStack
 ) -> OscServer | None:
-    """Listen for the desk, where the set list or the command line says so."""
+    """Listen for the desk. Nobody asked for the default port: if it is taken, do without."""
+    asked = options.osc or "listen" in setlist.osc.model_fields_set
     listen = options.osc or setlist.osc.listen
-    if listen is None:
+    server = OscServer(listen, setlist.osc.allow, setlist.osc.prefix)
+    try:
+        closing.enter_context(server)
+    except UserError as error:
+        if asked:
+            raise
+        prompter.say(f"{error}; performing without a desk")
         return None
-    server = closing.enter_context(OscServer(listen, setlist.osc.allow, setlist.osc.prefix))
     prompter.say(server.describe())
     return server
 

@@ -70,8 +70,11 @@ class Source(Protocol):
     restarts: int
     outages: list[Outage]
     facts: NetworkFacts | None  # once an engine was ready
-    mapped: Mapping[Seed, Floats]  # untruncated W+ of the seeds, as they arrive
     refusal: str | None  # why the network cannot be performed at all; one line
+
+    @property
+    def mapped(self) -> Mapping[Seed, Floats]:
+        """Untruncated W+ of the seeds, as they arrive: [num_ws, w_dim] each."""
 
     def tend(self, now: int) -> None:
         """Once a frame: notice what died, start another."""
@@ -337,7 +340,7 @@ class Fake:
         self.restarts = 0
         self.outages: list[Outage] = []
         self.refusal: str | None = None
-        self.mapped: Mapping[Seed, Floats] = {seed: self._map(seed) for seed in seeds}
+        self.mapped = {seed: self._map(seed) for seed in seeds}
         self.asked: list[Request] = []
         self.facts: NetworkFacts | None = NetworkFacts(
             name=network.name,
