@@ -180,18 +180,18 @@ ZIP_ERRORS = (
 
 def _torch_archive(archive: zipfile.ZipFile, size: int) -> object:
     members = archive.infolist()
-    # torch never compresses. So a member cannot hold more than the file, nor all of them together.
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise UnreadableError("is a compressed zip, which torch does not write: unpack it first")
-    if sum(member.file_size for member in members) > size:
-        raise UnreadableError("is a zip that claims to hold more than the file does")
     names = {member.filename for member in members}
     pickles = [name for name in names if name.endswith("/data.pkl")]
     if len(pickles) != 1:
         raise UnreadableError(f"looks like a zip archive without weights; accepted: {ACCEPTED}")
     folder = pickles[0].removesuffix("data.pkl")
     if f"{folder}constants.pkl" in names:
-        raise UnreadableError("is TorchScript, a program; accepted are plain weights")
+        raise UnreadableError(f"is TorchScript, a program; accepted: {ACCEPTED}")
+    # torch never compresses. So a member cannot hold more than the file, nor all of them together.
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise UnreadableError("is a compressed zip, which torch does not write: unpack it first")
+    if sum(member.file_size for member in members) > size:
+        raise UnreadableError("is a zip that claims to hold more than the file does")
     if f"{folder}byteorder" in names and archive.read(f"{folder}byteorder") != b"little":
         raise UnreadableError("was written on a big-endian machine, which is not read")
     storages: dict[str, Storage] = {}

@@ -172,11 +172,15 @@ def shown(value: object) -> str:
         text = ascii(value)[1:-1]
     elif isinstance(value, tuple | list) and all(map(_is_size, value)):
         text = repr(tuple(value))
-    elif value is None or isinstance(value, bool | float) or _is_size(value):
+    elif value is None or isinstance(value, float) or _is_short(value):
         text = repr(value)
     else:  # may be nested without end, or a number with a million digits
         text = f"a {type(value).__name__}"
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _is_short(value: object) -> bool:
+    return isinstance(value, int) and value.bit_length() <= 64
 
 
 def _is_size(value: object) -> bool:

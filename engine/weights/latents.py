@@ -74,7 +74,9 @@ def _from_npy(data: bytes) -> NDArray[Any]:
     raw = memoryview(data)[stream.tell() :]
     if dtype.hasobject or dtype.kind != "f":
         raise UnreadableError(f"holds {shown(str(dtype))} values, where real numbers are expected")
-    if min(shape, default=1) < 1 or math.prod(shape) * dtype.itemsize != len(raw):
+    if min(shape, default=1) < 1:
+        raise _wrong_shape(shape)
+    if math.prod(shape) * dtype.itemsize != len(raw):
         raise UnreadableError(f"says it has the shape {shown(shape)}, but holds {len(raw)} bytes")
     return np.frombuffer(raw, dtype).reshape(shape, order="F" if fortran else "C")
 
@@ -98,7 +100,13 @@ def _from_tree(tree: object) -> NDArray[Any]:
         tree = pictures[0] if pictures else tree
     if not isinstance(tree, Leaf):
         raise UnreadableError(f"holds {_kind(tree)}, not a latent; {_EXPECTED}")
+    if 0 in tree.shape:
+        raise _wrong_shape(tree.shape)
     return tree.array()
+
+
+def _wrong_shape(shape: tuple[int, ...]) -> UnreadableError:
+    return UnreadableError(f"has the shape [{', '.join(map(str, shape))}]; {_EXPECTED}")
 
 
 def _kind(tree: object) -> str:
@@ -114,7 +122,7 @@ def _one_latent(array: NDArray[Any]) -> NDArray[np.float32]:
     elif len(shape) == 1:
         shape = (1, *shape)
     if len(shape) != 2 or not 1 <= shape[0] <= _MAX_WS or not 1 <= shape[1] <= _MAX_DIM:
-        raise UnreadableError(f"has the shape {list(array.shape)}; {_EXPECTED}")
+        raise _wrong_shape(array.shape)
     if array.dtype.kind != "f":
         raise UnreadableError(f"holds {array.dtype} numbers, where real numbers are expected")
     with np.errstate(over="ignore"):
