@@ -18,6 +18,7 @@ from live.show import (
     Voice,
     advance,
     enter,
+    find_cue,
     upcoming,
 )
 from live.transport import BEATS_A_BAR, BPM_HIGH, BPM_LOW, Transport
@@ -34,7 +35,6 @@ __all__ = [
     "advance",
     "apply",
     "coerce",
-    "find_cue",
     "upcoming",
     "value_of",
 ]
@@ -65,21 +65,6 @@ def value_of(show: Show, address: str, at: int, programme: Programme) -> tuple[V
     if known is None or known.kind != "value":
         raise ValueError(f"{address}: has no value")
     return _ANSWERS[address](advance(show, at, programme), at, programme)
-
-
-def find_cue(programme: Programme, which: int | str) -> int:
-    """The index of a cue given by its name, or its number counted from 1 (also as a string).
-
-    Raises ValueError that names the cues there are.
-    """
-    names = [facts.name for facts in programme]
-    if isinstance(which, str) and which in names:
-        return names.index(which)
-    number = int(which) if str(which).strip().isdecimal() else 0
-    if not 1 <= number <= len(names):
-        there = ", ".join(f'{i} "{name}"' for i, name in enumerate(names, start=1))
-        raise ValueError(f"no cue {which!r:.60}; there are {there}")
-    return number - 1
 
 
 _Args: TypeAlias = tuple[Value, ...]
@@ -158,7 +143,8 @@ def _go(show: Show, args: _Args, at: int, programme: Programme) -> Show:
     if not args:
         return _next(show, args, at, programme)
     which = args[0] if isinstance(args[0], str) else int(args[0])
-    return _enter_now(show, find_cue(programme, which), at, programme)
+    cue = find_cue([facts.name for facts in programme], which)
+    return _enter_now(show, cue, at, programme)
 
 
 def _next(show: Show, args: _Args, at: int, programme: Programme) -> Show:

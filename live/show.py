@@ -9,7 +9,8 @@ The transport's beat never jumps. A cue being played, a `Voice`, knows at which 
 transport its own beat 0 lies; going to a cue, scrubbing and holding move that origin.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -153,6 +154,20 @@ def eased(fraction: float) -> float:
     """0 to 1 without a kink at either end: 3x^2 - 2x^3, clamped."""
     x = min(max(fraction, 0.0), 1.0)
     return x * x * (3.0 - 2.0 * x)
+
+
+def find_cue(names: Sequence[str], which: int | str) -> int:
+    """The index of a cue given by its name, or its number counted from 1 (also as a string).
+
+    Raises ValueError that lists the cues there are.
+    """
+    if isinstance(which, str) and which in names:
+        return names.index(which)
+    number = int(which) if re.fullmatch(r"[0-9]{1,6}", str(which).strip()) else 0
+    if not 1 <= number <= len(names):
+        there = ", ".join(f'{i} "{name}"' for i, name in enumerate(names, start=1))
+        raise ValueError(f"no cue {which!r:.60}; there are {there}")
+    return number - 1
 
 
 def enter(show: Show, cue: int, origin: float, at: int, programme: Programme) -> Show:

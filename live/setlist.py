@@ -1,0 +1,353 @@
+"""Set lists: TOML in, validated and frozen models out; every fault is one line that says where.
+
+The models mirror the tables of the file, and what a key leaves open is filled in: the network and
+psi of [show], paths relative to the file. Later modules therefore never ask where a value is from.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from itertools import accumulate
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from engine.errors import UserError
+from engine.path import Ending, Ends, Kind, segment_count
+from live.endpoint import networks, parse_endpoint
+from live.setlist_faults import Location, fault, place
+from live.show import CueFacts, Programme, find_cue
+
+NETWORKS = {"flowers": "flower128.safetensors"}
+"""Names of the bundled networks, and their files in the package `engine.nets`."""
+
+_MAX_BYTES = 1 << 20  # a set list is typed by hand; a checkpoint given by mistake is not
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What a table takes from outside itself."""
+
+    folder: Path  # of the file
+    psi: float = 1.0  # of [show]
+    network: Path | None = None  # of [show]
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def _context(info: ValidationInfo) -> _Context:
+    context = info.context
+    assert isinstance(context, _Context)
+    return context
+
+
+def _file(value: object, info: ValidationInfo) -> Path:
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be the name of a file")
+    path = _context(info).folder / Path(value).expanduser()
+    try:
+        there = path.is_file()
+    except OSError as error:  # a name too long, a folder that may not be read
+        raise ValueError(f"{path!s:.200}: {error.strerror}") from error
+    if not there:
+        raise ValueError(f"there is no file {path}")
+    return path
+
+
+def _network(value: object, info: ValidationInfo) -> Path:
+    if isinstance(value, str) and value in NETWORKS:
+        return Path(str(files("engine.nets") / NETWORKS[value]))
+    return _file(value, info)
+
+
+def _monitor(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _number(low: float, high: float) -> Any:
+    return Field(strict=True, ge=low, le=high, allow_inf_nan=False)
+
+
+File: TypeAlias = Annotated[Path, BeforeValidator(_file)]
+NetworkFile: TypeAlias = Annotated[Path, BeforeValidator(_network)]
+Text: TypeAlias = Annotated[str, Field(strict=True, min_length=1)]
+Tempo: TypeAlias = Annotated[float, _number(20, 300)]
+Beats: TypeAlias = Annotated[float, Field(strict=True, gt=0, le=10_000, allow_inf_nan=False)]
+Psi: TypeAlias = Annotated[float, _number(-5, 5)]
+Whole: TypeAlias = Annotated[int, Field(strict=True, ge=0)]
+Seed: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]  # numpy's RandomState
+
+_TABLE = ConfigDict(frozen=True, extra="forbid")
+
+
+class ShowTable(BaseModel):
+    """[show]: what holds for every cue."""
+
+    model_config = _TABLE
+
+    title: Text = "Untitled"
+    network: NetworkFile = Field(default="flowers", validate_default=True)
+    tempo: Tempo = 120.0
+    psi: Psi = 0.7
+    fit: Literal["contain", "cover", "mirror"] = "contain"
+    holding: File | None = None
+
+
+class Part(BaseModel):
+    """A latent: a seed, or a file. Its psi is that of [show] for seeds and 1 for files."""
+
+    model_config = _TABLE
+
+    seed: Seed | None = None
+    latent: File | None = None
+    psi: Psi = 1.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, table: Any, info: ValidationInfo) -> Any:
+        if isinstance(table, dict) and "psi" not in table and "seed" in table:
+            return {**table, "psi": _context(info).psi}
+        return table
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Part":
+        if (self.seed is None) == (self.latent is None):
+            raise ValueError("needs either seed or latent")
+        return self
+
+
+class Mix(Part):
+    """The fine layers of a key, from another latent."""
+
+    layers: Text
+
+    @field_validator("layers")
+    @classmethod
+    def _readable(cls, layers: str) -> str:
+        first, last = _span(layers)
+        if last is not None and last < first:
+            raise ValueError(
+                'the last layer lies before the first; write "4-7", or "8-" to the end'
+            )
+        return layers
+
+    @property
+    def span(self) -> tuple[int, int | None]:
+        """First and last layer, counted from 0; None means to the end."""
+        return _span(self.layers)
+
+
+class Key(Part):
+    """One key of a path.
+
+    `beats` is the length of the segment that arrives here; at the first key it counts only in a
+    loop, where the closing segment arrives. `cutoff` truncates the layers below it only.
+    """
+
+    beats: Beats | None = None
+    label: Whole | None = Field(default=None, alias="class")
+    cutoff: Whole | None = None
+    mix: Mix | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hand_on(cls, table: Any) -> Any:
+        """A psi given for the key holds for what is mixed in, too."""
+        if isinstance(table, dict) and "psi" in table and isinstance(table.get("mix"), dict):
+            return {**table, "mix": {"psi": table["psi"], **table["mix"]}}
+        return table
+
+    @model_validator(mode="after")
+    def _class_of_a_seed(self) -> "Key":
+        if self.label is not None and self.seed is None and (not self.mix or self.mix.seed is None):
+            raise ValueError("class goes with a seed; a latent has been mapped already")
+        return self
+
+
+class Cue(BaseModel):
+    """[[cue]]: a path through keys on one network."""
+
+    model_config = _TABLE
+
+    name: Text
+    network: NetworkFile
+    tempo: Tempo | None = None
+    keys: tuple[Key, ...]
+    path: Kind = "catmull-rom"
+    beats: Beats = 4.0
+    ends: Ends = "through"
+    ending: Ending = "hold"
+    fade: Annotated[float, _number(0, 10_000)] = 0.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, table: Any, info: ValidationInfo) -> Any:
+        if isinstance(table, dict):
+            return {"network": _context(info).network, **table}
+        return table
+
+    @model_validator(mode="after")
+    def _enough_keys(self) -> "Cue":
+        segment_count(len(self.keys), self.ends, self.ending)
+        return self
+
+    @property
+    def segments(self) -> tuple[float, ...]:
+        """Beats of the segments in the order of travel, as `engine.path.Path` takes them."""
+        arriving = [self.beats if key.beats is None else key.beats for key in self.keys]
+        if self.ending == "loop":
+            return (*arriving[1:], arriving[0])
+        return tuple(arriving[2:-1] if self.ends == "guide" else arriving[1:])
+
+    @property
+    def duration(self) -> float:
+        """Beats from the beginning to the end of the path, as `engine.path.Path` has it."""
+        return list(accumulate(self.segments))[-1]
+
+
+class Osc(BaseModel):
+    """[osc]: where to listen for a desk, and to whom.
+
+    An empty `allow` means this machine; where more than that is listened to, private networks.
+    """
+
+    model_config = _TABLE
+
+    listen: Text = "127.0.0.1:9000"
+    allow: tuple[Text, ...] = ()
+    prefix: Text = "/anthesis"
+
+    @field_validator("listen", "allow")
+    @classmethod
+    def _readable(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        try:
+            parse_endpoint(value) if isinstance(value, str) else networks(value)
+        except UserError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    @field_validator("prefix")
+    @classmethod
+    def _an_address(cls, prefix: str) -> str:
+        if not re.fullmatch(r"(/[^\s#*,/?\[\]{}]+)+", prefix):
+            raise ValueError('must be like "/anthesis": slashes and names, no spaces or #*,?[]{}')
+        return prefix
+
+
+class Output(BaseModel):
+    """[output]: where the picture goes."""
+
+    model_config = _TABLE
+
+    monitor: Annotated[Text | None, BeforeValidator(_monitor)] = None
+    fullscreen: Annotated[bool, Field(strict=True)] = False
+
+
+class SetList(BaseModel):
+    """A whole set list."""
+
+    model_config = _TABLE
+
+    show: ShowTable
+    cues: tuple[Cue, ...] = Field(alias="cue")
+    osc: Osc = Osc()
+    output: Output = Output()
+
+    @field_validator("cues", mode="before")
+    @classmethod
+    def _tables(cls, cues: Any) -> Any:
+        if isinstance(cues, dict):
+            raise ValueError("write [[cue]], with two brackets on either side")
+        if cues == []:
+            raise ValueError("there must be at least one")
+        return cues
+
+    def find(self, which: int | str) -> int:
+        """The index of a cue, by name or by number from 1. Raises UserError that lists them."""
+        try:
+            return find_cue([cue.name for cue in self.cues], which)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+
+def load_setlist(path: Path) -> SetList:
+    """Read and validate a set list, and look that the files it names are there.
+
+    Raises UserError: one line with the file, the table, the key, what is wrong and what is right.
+    """
+    document = _parsed(path)
+    context = _Context(path.parent)
+    show = _validated(ShowTable, path, document, document.get("show", {}), ("show",), context)
+    context = replace(context, psi=show.psi, network=show.network)
+    document["show"] = document.get("show", {})
+    setlist = _validated(SetList, path, document, document, (), context)
+    names = [cue.name for cue in setlist.cues]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            where = place(document, ("cue", i, "name"))
+            raise UserError(f"{path}: {where}: cue {names.index(name) + 1} has that name already")
+    return setlist
+
+
+def bundled() -> SetList:
+    """The set list that comes with Anthesis."""
+    return load_setlist(Path(str(files("setlists") / "flowers.toml")))
+
+
+def programme(setlist: SetList) -> Programme:
+    """What the show's state needs to know of the cues."""
+    return tuple(
+        CueFacts(cue.name, cue.duration, cue.ending, cue.fade, cue.tempo) for cue in setlist.cues
+    )
+
+
+def _span(layers: str) -> tuple[int, int | None]:
+    match = re.fullmatch(r"\s*(\d{1,3})\s*(?:(-)\s*(\d{1,3})?)?\s*", layers, re.ASCII)
+    if match is None:
+        raise ValueError('must be layers like "8-" or "4-7", counted from 0')
+    first, dash, last = match.groups()
+    if not dash:
+        return int(first), int(first)
+    return int(first), int(last) if last else None
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        if path.is_file() and path.stat().st_size > _MAX_BYTES:
+            raise UserError(f"{path}: is too large for a set list; give a TOML file")
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot read the set list: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not a set list: not text in UTF-8") from error
+    except (ValueError, RecursionError) as error:  # numbers and nesting without end among them
+        raise UserError(f"{path}: is not valid TOML: {error}") from error
+
+
+def _validated(
+    model: type[_Model],
+    path: Path,
+    document: Mapping[str, Any],
+    table: object,
+    at: Location,
+    context: _Context,
+) -> _Model:
+    try:
+        return model.model_validate(table, context=context)
+    except ValidationError as error:
+        raise UserError(f"{path}: {fault(error, SetList, document, at)}") from error

@@ -1,0 +1,319 @@
+"""Set lists: what they hold once read, and the one line that every fault gets."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.errors import UserError
+from live.setlist import Cue, SetList, bundled, load_setlist, programme
+
+GOOD = """
+[show]
+title = "Test"
+tempo = 100
+psi = 0.6
+
+[[cue]]
+name = "verse"
+keys = [{seed = 1}, {seed = 2, beats = 8}, {seed = 3, psi = 0.5, class = 1, cutoff = 4}]
+
+[[cue]]
+name = "chorus"
+tempo = 140
+path = "bezier"
+beats = 2
+ends = "guide"
+ending = "spring"
+fade = 1.5
+keys = [
+    {latent = "a.npy", mix = {seed = 9, layers = "8-"}},
+    {seed = 21, beats = 3, mix = {latent = "a.npy", layers = "4-7"}},
+    {seed = 22, beats = 5, psi = 0.3, mix = {seed = 9, layers = "6"}},
+    {seed = 23, mix = {seed = 9, layers = "2 - 3", psi = 0.1}},
+    {seed = 24},
+]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "a.npy").write_bytes(b"")
+    (tmp_path / "net.pt").write_bytes(b"")
+    return tmp_path
+
+
+def load(folder: Path, text: str) -> SetList:
+    file = folder / "show.toml"
+    file.write_text(text, encoding="utf-8")
+    return load_setlist(file)
+
+
+def fault(folder: Path, text: str) -> str:
+    """The message, without the file's name at its beginning."""
+    with pytest.raises(UserError) as refusal:
+        load(folder, text)
+    line = str(refusal.value)
+    assert "\n" not in line
+    name = f"{folder / 'show.toml'}: "
+    assert line.startswith(name)
+    return line.removeprefix(name)
+
+
+# --- what they hold ----------------------------------------------------------------------------
+
+
+def test_a_set_list_is_what_the_file_says(folder: Path) -> None:
+    setlist = load(folder, GOOD)
+    assert (setlist.show.title, setlist.show.tempo, setlist.show.fit) == ("Test", 100, "contain")
+    verse, chorus = setlist.cues
+    assert (verse.path, verse.ends, verse.ending) == ("catmull-rom", "through", "hold")
+    assert (verse.keys[2].label, verse.keys[2].cutoff) == (1, 4)
+    assert (chorus.path, chorus.ends, chorus.ending) == ("bezier", "guide", "spring")
+    assert chorus.keys[0].latent == folder / "a.npy"
+
+
+def test_psi_is_filled_in_by_kind_unless_given(folder: Path) -> None:
+    verse, chorus = load(folder, GOOD).cues
+    assert [key.psi for key in verse.keys] == [0.6, 0.6, 0.5]
+    assert [key.psi for key in chorus.keys] == [1.0, 0.6, 0.3, 0.6, 0.6]
+    assert [key.mix.psi for key in chorus.keys if key.mix] == [0.6, 1.0, 0.3, 0.1]
+
+
+def test_layers(folder: Path) -> None:
+    keys = load(folder, GOOD).cues[1].keys
+    assert [key.mix.span for key in keys if key.mix] == [(8, None), (4, 7), (6, 6), (2, 3)]
+
+
+def test_networks_are_inherited_and_relative_to_the_file(folder: Path) -> None:
+    default = load(folder, GOOD).cues[0].network
+    assert default.name == "flower128.safetensors"
+    assert default.is_file()
+    assert load(folder, GOOD.replace("[show]", '[show]\nnetwork = "flowers"')).cues[0].network == (
+        default
+    )
+    own = load(folder, GOOD.replace("[show]", '[show]\nnetwork = "net.pt"'))
+    assert [cue.network for cue in own.cues] == [folder / "net.pt"] * 2
+    one = load(folder, GOOD.replace('"chorus"', '"chorus"\nnetwork = "net.pt"'))
+    assert [cue.network for cue in one.cues] == [default, folder / "net.pt"]
+
+
+def test_a_minimal_set_list_has_defaults(folder: Path) -> None:
+    setlist = load(folder, '[[cue]]\nname = "a"\nkeys = [{seed = 1}, {seed = 2}]\n')
+    assert (setlist.show.tempo, setlist.show.psi, setlist.show.title) == (120.0, 0.7, "Untitled")
+    assert setlist.cues[0].keys[0].psi == 0.7
+    assert (setlist.osc.listen, setlist.osc.allow) == ("127.0.0.1:9000", ())
+    assert setlist.osc.prefix == "/anthesis"
+    assert (setlist.output.monitor, setlist.output.fullscreen) == (None, False)
+
+
+def test_osc_and_output(folder: Path) -> None:
+    setlist = load(
+        folder,
+        GOOD + '[osc]\nlisten = "0.0.0.0:8000"\nallow = ["10.0.0.0/8", "192.168.1.7"]\n'
+        'prefix = "/stage/left"\n[output]\nmonitor = 2\nfullscreen = true\n',
+    )
+    assert setlist.osc.allow == ("10.0.0.0/8", "192.168.1.7")
+    assert (setlist.output.monitor, setlist.output.fullscreen) == ("2", True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "segments"),
+    [
+        ("", (2, 3, 4, 9)),
+        ('ending = "loop"', (2, 3, 4, 9, 1)),
+        ('ends = "guide"', (3, 4)),
+    ],
+)
+def test_beats_are_those_of_the_segment_that_arrives(
+    folder: Path, settings: str, segments: tuple[float, ...]
+) -> None:
+    keys = ", ".join(f"{{seed = 1, beats = {beats}}}" for beats in (1, 2, 3, 4))
+    text = f'[[cue]]\nname = "a"\nbeats = 9\n{settings}\nkeys = [{keys}, {{seed = 1}}]\n'
+    cue = load(folder, text).cues[0]
+    assert cue.segments == segments
+    assert cue.duration == sum(segments)
+
+
+def test_the_programme(folder: Path) -> None:
+    verse, chorus = programme(load(folder, GOOD))
+    assert (verse.name, verse.duration, verse.ending, verse.fade) == ("verse", 12.0, "hold", 0.0)
+    assert (chorus.duration, chorus.ending, chorus.fade, chorus.tempo) == (7.0, "spring", 1.5, 140)
+
+
+def test_cues_are_found_by_name_and_number(folder: Path) -> None:
+    setlist = load(folder, GOOD)
+    assert [setlist.find(which) for which in ("chorus", "1", 2)] == [1, 0, 1]
+    with pytest.raises(UserError, match=r"no cue 'bridge'; there are 1 \"verse\", 2 \"chorus\""):
+        setlist.find("bridge")
+
+
+def test_models_are_frozen(folder: Path) -> None:
+    setlist = load(folder, GOOD)
+    with pytest.raises(ValueError, match="frozen"):
+        setlist.cues[0].name = "other"
+
+
+def test_text_from_windows_is_read(folder: Path) -> None:
+    (folder / "show.toml").write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
+    assert load_setlist(folder / "show.toml").cues[0].name == "verse"
+
+
+def test_the_bundled_show_is_sound_and_never_stops() -> None:
+    setlist = bundled()
+    assert setlist.cues[0].ending == "loop"
+    assert len({cue.path for cue in setlist.cues}) >= 3
+    assert {cue.ending for cue in setlist.cues} == {"loop", "next", "spring", "hold"}
+    assert all(cue.network.is_file() for cue in setlist.cues)
+
+
+# --- faults ------------------------------------------------------------------------------------
+
+CHORUS = '[[cue]] 2 "chorus"'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        # wrong keys
+        ("tempo = 100", "temp = 100", "[show] temp: no such key, did you mean tempo?; accepted are"
+            " title, network, tempo, psi, fit, holding"),
+        ("[show]", "[shw]", "[shw]: no such key, did you mean show?"),
+        ("path =", "pth =", f"{CHORUS} pth: no such key, did you mean path?"),
+        ("{seed = 21, beats", "{seed = 21, beat", f"{CHORUS} keys[1].beat (seed 21): no such key,"
+            " did you mean beats?; accepted are seed, latent, psi, beats, class, cutoff, mix"),
+        ('layers = "4-7"', 'layer = "4-7"', f"{CHORUS} keys[1].mix.layer (seed 21): no such key,"
+            " did you mean layers?"),
+        ('"bezier"', '"bezier"\noverlay = "desktop"', f"{CHORUS} overlay: no such key; accepted"),
+        # wrong types and ranges
+        ("tempo = 100", 'tempo = "100"', "[show] tempo: must be a valid number, got '100'"),
+        ("tempo = 100", "tempo = true", "[show] tempo: must be a valid number"),
+        ("tempo = 100", "tempo = nan", "[show] tempo: must be a finite number"),
+        ("tempo = 140", "tempo = 301", f"{CHORUS} tempo: must be less than or equal to 300"),
+        ("beats = 3", "beats = 0", f"{CHORUS} keys[1].beats (seed 21): must be greater than 0"),
+        ("fade = 1.5", "fade = -1", f"{CHORUS} fade: must be greater than or equal to 0"),
+        ("psi = 0.3", "psi = 30", f"{CHORUS} keys[2].psi (seed 22): must be less than or equal"),
+        ("seed = 24", "seed = -24", f"{CHORUS} keys[4].seed (seed -24): must be greater than or"),
+        ("seed = 24", "seed = 4294967296", f"{CHORUS} keys[4].seed (seed 4294967296): must be"),
+        ("seed = 24", "seed = 2.5", f"{CHORUS} keys[4].seed: must be a valid integer"),
+        ("class = 1", 'class = "rose"', '[[cue]] 1 "verse" keys[2].class (seed 3): must be a'),
+        ("cutoff = 4", "cutoff = -1", '[[cue]] 1 "verse" keys[2].cutoff (seed 3): must be'),
+        ("[show]", "show = 3\n[osc]", "[show]: must be a table, got 3"),
+        ("{seed = 24}", "24", f"{CHORUS} keys[4]: must be a table, got 24"),
+        ('"Test"', '""', "[show] title: must not be empty"),
+        # one of a few words
+        ('"bezier"', '"besier"', f"{CHORUS} path: 'besier' is none of \"catmull-rom\", "
+            '"centripetal", "linear", "hermite", "bezier", did you mean bezier?'),
+        ('"spring"', '"bounce"', f"{CHORUS} ending: 'bounce' is none of"),
+        ("[show]", '[show]\nfit = "stretch"', "[show] fit: 'stretch' is none of \"contain\""),
+        # files that are missing
+        ("[show]", '[show]\nnetwork = "ffhq.pt"', "[show] network: there is no file {folder}/ffhq"),
+        ("[show]", '[show]\nnetwork = "."', "[show] network: there is no file {folder}"),
+        ("[show]", "[show]\nnetwork = 3", "[show] network: must be the name of a file"),
+        ("[show]", '[show]\nholding = "b.png"', "[show] holding: there is no file {folder}/b.png"),
+        ('{latent = "a.npy", m', '{latent = "x.npy", m', f"{CHORUS} keys[0].latent: there is no"),
+        ("[show]", f'[show]\nnetwork = "{"n" * 300}"', "[show] network: "),
+        ("[show]", '[show]\nnetwork = "\\u0000"', "[show] network: "),
+        # what does not go together
+        ("{seed = 24}", "{beats = 1}", f"{CHORUS} keys[4]: needs either seed or latent"),
+        ("{seed = 24}", '{seed = 1, latent = "a.npy"}', f"{CHORUS} keys[4] (seed 1): needs either"),
+        ("{seed = 24}", '{latent = "a.npy", class = 1}', f"{CHORUS} keys[4]: class goes with a"),
+        ('"4-7"', '"7-4"', f"{CHORUS} keys[1].mix.layers (seed 21): the last layer lies before"),
+        ('"4-7"', '"fine"', f'{CHORUS} keys[1].mix.layers (seed 21): must be layers like "8-" or'),
+        ('{latent = "a.npy", layers', "{layers", f"{CHORUS} keys[1].mix (seed 21): needs either"),
+        ('"spring"', '"loop"', f'{CHORUS}: ends = "guide" and a loop exclude each other'),
+        ("{seed = 1}, {seed = 2, beats = 8}, ", "", '[[cue]] 1 "verse": ends = "through" needs at'
+            " least 2 keys, here is 1"),
+        ('"chorus"', '"verse"', '[[cue]] 2 "verse" name: cue 1 has that name already'),
+        ('name = "chorus"', "", "[[cue]] 2 name: is missing"),
+        ("[[cue]]", "[[cues]]", "[cues]: no such key, did you mean cue?"),
+        # the other tables
+        ("[show]", '[osc]\nlisten = "9000"\n[show]', "[osc] listen: OSC address '9000': give HOST"),
+        ("[show]", '[osc]\nallow = ["lan"]\n[show]', "[osc] allow: OSC allow 'lan'"),
+        ("[show]", '[osc]\nallow = "10.0.0.1"\n[show]', "[osc] allow: must be a valid list"),
+        ("[show]", '[osc]\nprefix = "a"\n[show]', '[osc] prefix: must be like "/anthesis"'),
+        ("[show]", "[output]\ngamma = 2\n[show]", "[output] gamma: no such key; accepted are"
+            " monitor, fullscreen"),
+        ("[show]", "[output]\nmonitor = true\n[show]", "[output] monitor: must be a valid string"),
+        # no TOML at all
+        ("tempo = 100", "tempo = 100 bpm", "is not valid TOML: "),
+        ("tempo = 100", f"tempo = {'[' * 5000}", "is not valid TOML"),
+    ],
+)  # fmt: skip
+def test_a_fault_is_one_line(folder: Path, old: str, new: str, line: str) -> None:
+    assert old in GOOD
+    assert fault(folder, GOOD.replace(old, new)).startswith(line.format(folder=folder))
+
+
+def test_toml_faults_name_the_line(folder: Path) -> None:
+    assert "line 4, column 13" in fault(folder, GOOD.replace("tempo = 100", "tempo = 100 bpm"))
+
+
+def test_several_faults_are_counted(folder: Path) -> None:
+    assert fault(folder, GOOD.replace("= 140", "= 1").replace("1.5", "-1")).endswith("(and 1 more)")
+
+
+def test_guides_need_four_keys(folder: Path) -> None:
+    text = '[[cue]]\nname = "a"\nends = "guide"\nkeys = [{seed = 1}, {seed = 2}, {seed = 3}]\n'
+    assert fault(folder, text) == '[[cue]] 1 "a": ends = "guide" needs at least 4 keys, here is 3'
+
+
+def test_a_single_bracket_is_explained(folder: Path) -> None:
+    text = '[cue]\nname = "a"\nkeys = [{seed = 1}, {seed = 2}]\n'
+    assert fault(folder, text) == "[[cue]]: write [[cue]], with two brackets on either side"
+
+
+def test_an_empty_set_list_says_what_is_missing(folder: Path) -> None:
+    assert fault(folder, "") == "[[cue]]: is missing"
+    assert fault(folder, "cue = []") == "[[cue]]: there must be at least one"
+
+
+def test_what_is_no_set_list_at_all(folder: Path) -> None:
+    (folder / "show.toml").write_bytes(b"\x80\x02}q\x00")
+    with pytest.raises(UserError, match="not text in UTF-8"):
+        load_setlist(folder / "show.toml")
+    (folder / "show.toml").write_bytes(b"#" * (1 << 20) + b"\n")
+    with pytest.raises(UserError, match="too large for a set list"):
+        load_setlist(folder / "show.toml")
+    with pytest.raises(UserError, match="cannot read the set list: No such file"):
+        load_setlist(folder / "missing.toml")
+    with pytest.raises(UserError, match="cannot read the set list"):
+        load_setlist(folder)
+
+
+toml = st.recursive(
+    st.one_of(
+        st.integers(-9, 99).map(str),
+        st.sampled_from(["0.5", "nan", "true", '"loop"', '"a.npy"', '""', "1979-05-27"]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]"),
+        st.dictionaries(
+            st.sampled_from(["seed", "latent", "mix", "layers", "psi", "class", "x"]),
+            inner,
+            max_size=3,
+        ).map(lambda d: "{" + ", ".join(f"{k} = {v}" for k, v in d.items()) + "}"),
+    ),
+    max_leaves=8,
+)
+FIELDS = sorted({*Cue.model_fields, "show", "osc", "output"})
+
+
+@given(st.sampled_from(FIELDS), toml, st.booleans())
+def test_whatever_a_key_holds_gets_an_answer_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory, key: str, value: str, top: bool
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    cue = {"name": '"a"', "keys": "[{seed = 1}, {seed = 2}]"}
+    cue |= {} if top else {key: value}
+    text = f"{key} = {value}\n" if top else ""
+    text += "[[cue]]\n" + "\n".join(f"{name} = {held}" for name, held in cue.items())
+    (folder / "any.toml").write_text(text, encoding="utf-8")
+    line = ""
+    try:
+        load_setlist(folder / "any.toml")
+    except UserError as error:
+        line = str(error)
+    assert "\n" not in line
+    assert len(line) < 700
