@@ -1,0 +1,132 @@
+"""From the keys of a cue to its path through W+: seeds, latent files, mixing and truncation.
+
+W+ arrays here are float32 [num_ws, w_dim] before truncation; the path truncates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import UserError
+from engine.path import Path as Morph
+from engine.weights.latents import read_latent
+
+if TYPE_CHECKING:
+    from engine.link import NetworkFacts
+    from live.setlist import Cue, Key, Part
+    from live.source import Seed
+
+
+def wanted(cue: Cue) -> set[Seed]:
+    """The seeds, each with its class, that an engine must map before the path can be built."""
+    parts = [(part, key) for key in cue.keys for part in (key, key.mix) if part is not None]
+    return {(part.seed, key.label) for part, key in parts if part.seed is not None}
+
+
+def check(cue: Cue) -> None:
+    """Read the cue's latent files. Raises UserError for one that is damaged or not finite.
+
+    Whether their shapes fit is known once the network is.
+    """
+    for i, key in enumerate(cue.keys):
+        for part in (key, key.mix):
+            if part is not None and part.latent is not None:
+                _read(part.latent, _place(cue, i, key, part))
+
+
+def build_path(cue: Cue, facts: NetworkFacts, mapped: Mapping[Seed, NDArray[np.float32]]) -> Morph:
+    """The path of a cue on its network.
+
+    `mapped` holds what `wanted` asks for: the untruncated w [w_dim] or W+ [num_ws, w_dim] of each.
+    Raises UserError that names cue and key where a latent, a layer or a class does not fit.
+    """
+    built = [_key(cue, i, key, facts, mapped) for i, key in enumerate(cue.keys)]
+    return Morph(
+        np.stack([ws for ws, _ in built]),
+        cue.segments,
+        cue.path,
+        ends=cue.ends,
+        ending=cue.ending,
+        psi=np.stack([psi for _, psi in built]),
+        w_avg=facts.w_avg,
+    )
+
+
+def _key(
+    cue: Cue,
+    i: int,
+    key: Key,
+    facts: NetworkFacts,
+    mapped: Mapping[Seed, NDArray[np.float32]],
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """A key's W+ and its psi per layer."""
+    _check_class(_place(cue, i, key, key), key, facts)
+    ws = np.array(_ws(_place(cue, i, key, key), key, key.label, facts, mapped))
+    psi = np.full(facts.num_ws, key.psi)
+    if key.mix is not None:
+        place = _place(cue, i, key, key.mix)
+        fine = _layers(place, key.mix.span, facts)
+        ws[fine] = _ws(place, key.mix, key.label, facts, mapped)[fine]
+        psi[fine] = key.mix.psi
+    if key.cutoff is not None:
+        psi[key.cutoff :] = 1.0
+    return ws, psi
+
+
+def _ws(
+    place: str,
+    part: Part,
+    label: int | None,
+    facts: NetworkFacts,
+    mapped: Mapping[Seed, NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    shape = (facts.num_ws, facts.w_dim)
+    if part.seed is not None:
+        return np.broadcast_to(mapped[part.seed, label], shape)
+    assert part.latent is not None
+    latent = _read(part.latent, place)
+    if latent.shape not in ((1, facts.w_dim), shape):
+        raise UserError(
+            f"{place}: {part.latent} holds {list(latent.shape)}; the network {facts.name} takes "
+            f"{[1, facts.w_dim]} or {list(shape)}"
+        )
+    return np.broadcast_to(latent, shape)
+
+
+def _read(latent: Path, place: str) -> NDArray[np.float32]:
+    try:
+        return read_latent(latent)
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from error
+
+
+def _layers(place: str, span: tuple[int, int | None], facts: NetworkFacts) -> slice:
+    first, last = span
+    if max(first, last or 0) >= facts.num_ws:
+        raise UserError(
+            f"{place}.layers: the network {facts.name} has layers 0 to {facts.num_ws - 1}"
+        )
+    return slice(first, None if last is None else last + 1)
+
+
+def _check_class(place: str, key: Key, facts: NetworkFacts) -> None:
+    """Classes belong to the seeds of conditional networks, and those need one."""
+    has_seed = key.seed is not None or (key.mix is not None and key.mix.seed is not None)
+    if facts.num_classes == 0 and key.label is not None:
+        raise UserError(f"{place}.class: the network {facts.name} has no classes; leave it out")
+    if facts.num_classes == 0 or not has_seed:
+        return
+    if key.label is None or key.label >= facts.num_classes:
+        raise UserError(
+            f"{place}.class: the network {facts.name} wants a class, 0 to {facts.num_classes - 1}"
+        )
+
+
+def _place(cue: Cue, i: int, key: Key, part: Part) -> str:
+    """Where in the set list, for messages."""
+    return f'[[cue]] "{cue.name}" keys[{i}]' + ("" if part is key else ".mix")
