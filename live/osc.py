@@ -92,6 +92,14 @@ class _MalformedError(Exception):
     """What arrived is not OSC, or not as we take it."""
 
 
+def encode(address: str, *args: float | int | str) -> bytes:
+    """The datagram of one message."""
+    builder = osc_message_builder.OscMessageBuilder(address)
+    for arg in args:
+        builder.add_arg(arg)
+    return builder.build().dgram
+
+
 class OscServer:
     """Hears a desk. Constructing it checks the arguments; `with`, or `start`, opens the socket.
 
@@ -217,12 +225,9 @@ class OscServer:
 
     def reply(self, sender: Sender, address: str, args: Sequence[float | int | str] = ()) -> None:
         """Send a message back to where one came from, if that takes no waiting."""
-        builder = osc_message_builder.OscMessageBuilder(f"{self._prefix}/{address}")
-        for arg in args:
-            builder.add_arg(arg)
         if self._socket is not None:
             with suppress(OSError):  # nobody there any more, or no room just now
-                self._socket.sendto(builder.build().dgram, sender)
+                self._socket.sendto(encode(f"{self._prefix}/{address}", *args), sender)
 
     def _take(self) -> bool:
         datagram = self._inbox.take()
