@@ -224,6 +224,7 @@ class Osc(BaseModel):
     """[osc]: where to listen for a desk, and to whom.
 
     An empty `allow` means this machine; where more than that is listened to, private networks.
+    The prefix "/" is none at all.
     """
 
     model_config = _TABLE
@@ -244,7 +245,7 @@ class Osc(BaseModel):
     @field_validator("prefix")
     @classmethod
     def _an_address(cls, prefix: str) -> str:
-        if not re.fullmatch(r"(/[^\s#*,/?\[\]{}]+)+", prefix):
+        if not re.fullmatch(r"/|(/[^\s#*,/?\[\]{}]+)+", prefix):
             raise ValueError('must be like "/anthesis": slashes and names, no spaces or #*,?[]{}')
         return prefix
 

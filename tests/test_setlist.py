@@ -115,7 +115,9 @@ def test_osc_and_output(folder: Path) -> None:
         'prefix = "/stage/left"\n[output]\nmonitor = 2\nfullscreen = true\n',
     )
     assert setlist.osc.allow == ("10.0.0.0/8", "192.168.1.7")
+    assert setlist.osc.prefix == "/stage/left"
     assert (setlist.output.monitor, setlist.output.fullscreen) == ("2", True)
+    assert load(folder, GOOD + '[osc]\nprefix = "/"\n').osc.prefix == "/"
 
 
 @pytest.mark.parametrize(
