@@ -1,0 +1,126 @@
+"""`python -m engine`: what a checkpoint is, and its conversion. `anthesis` hands over to this."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from engine.errors import UserError
+from engine.weights import NetworkFile, read_network, sha256
+from engine.weights.inert import shown
+from engine.weights.saving import dimensions, save_network
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. Exit code 2, and one line on stderr, if the user's input was wrong."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except UserError as error:
+        sys.stderr.write(f"anthesis: {error}\n")
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="anthesis", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    inspect = commands.add_parser(
+        "inspect",
+        help="say what a checkpoint is",
+        description="Say what a checkpoint is. Nothing in it is executed.",
+    )
+    inspect.add_argument("network", type=Path, metavar="NETWORK", help="a checkpoint of any kind")
+    inspect.add_argument("--json", action="store_true", help="for programs")
+    inspect.set_defaults(run=_inspect)
+
+    convert = commands.add_parser(
+        "convert",
+        help="write a checkpoint as .safetensors",
+        description="Write a checkpoint as .safetensors: plain data, safe to pass on.",
+    )
+    convert.add_argument("network", type=Path, metavar="NETWORK", help="a checkpoint of any kind")
+    convert.add_argument("-o", dest="out", type=Path, metavar="FILE.safetensors", required=True)
+    convert.add_argument(
+        "--half", action="store_true", help="half precision: half the size, rounded to 11 bits"
+    )
+    convert.add_argument("--force", action="store_true", help="replace FILE if it is there")
+    convert.set_defaults(run=_convert)
+    return parser
+
+
+def _inspect(arguments: argparse.Namespace) -> None:
+    facts = describe(read_network(arguments.network))
+    if arguments.json:
+        text = json.dumps(facts, indent=2)
+    else:
+        text = "\n".join(
+            f"{key.replace('_', ' '):15} {_words(value)}" for key, value in facts.items()
+        )
+    sys.stdout.write(text + "\n")
+
+
+def describe(file: NetworkFile) -> dict[str, object]:
+    """What `inspect` says of a network, in that order."""
+    config = file.config
+    mapping = f"{len(config.mapping)} layers, learning rate x {config.mapping_lr_multiplier:g}"
+    mb = sum(array.nbytes for array in file.tensors.values()) / 1e6
+    known = dimensions(config)
+    notes = {key: text for key, text in file.metadata.items() if key not in known}
+    return {
+        "file": str(file.path),
+        "container": file.container,
+        "family": file.family,
+        "dialect": file.dialect,
+        "architecture": config.architecture,
+        "resolution": config.resolution,
+        "channels": dict(zip(map(str, config.resolutions), config.channels, strict=True)),
+        "picture": {1: "grey", 3: "RGB"}.get(
+            config.img_channels, f"{config.img_channels} channels"
+        ),
+        "z_dim": config.z_dim,
+        "w_dim": config.w_dim,
+        "num_ws": config.num_ws,
+        "mapping": mapping,
+        "classes": config.num_classes,
+        "noise": config.use_noise,
+        "conv_clamp": config.conv_clamp,
+        "mean_w": "stored" if file.has_w_avg else "none stored: averaged over 10000 w at load",
+        "parameters": config.parameters(),
+        "memory_mb": round(mb, 1),
+        "converts_to": f".safetensors of {mb:.1f} MB ({mb / 2:.1f} with --half)",
+        "notes": notes,
+        "sha256": sha256(file.path),
+    }
+
+
+def _words(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{shown(key)}: {shown(item)}" for key, item in value.items()) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
+
+
+def _convert(arguments: argparse.Namespace) -> None:
+    out: Path = arguments.out
+    if out.suffix != ".safetensors":
+        raise UserError(f"{out}: what is written is .safetensors; name it so")
+    if out.exists() and not arguments.force:
+        raise UserError(f"{out}: is there already; --force replaces it")
+    file = read_network(arguments.network)
+    save_network(file, out, np.float16 if arguments.half else np.float32)
+    sys.stdout.write(
+        f"{out}: {file.family}, {file.config.resolution}x{file.config.resolution}, "
+        f"{out.stat().st_size / 1e6:.1f} MB\n"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
