@@ -10,7 +10,7 @@ and whatever it was doing, so that no engine survives its stage.
     --------------------------------------------------------------------------------
                                       <-  {"is": "ready", facts}, [w_avg]
     {"do": "map", "seeds": [[s, c]]}  ->
-                                      <-  {"is": "mapped", "seeds": ...}, [ws]
+                                      <-  {"is": "mapped", "seeds": ...}, [ws, …]
     {"do": "render", serial, slot, …} ->                                (W+ in the block)
                                       <-  {"is": "frame", "slot": n}    (frame in the block)
 
@@ -20,6 +20,7 @@ A file that cannot be performed is answered with {"is": "refused", "why": one li
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import queue
 import signal
@@ -64,9 +65,8 @@ def main() -> int:
     while True:
         request = requests.get()
         if request["do"] == "map":
-            seeds = request["seeds"]
-            mapped = [generator.map(seed, class_index) for seed, class_index in seeds]
-            link.send(answers, {"is": "mapped", "seeds": seeds}, np.stack(mapped))
+            seeds, mapped = _map(generator, request["seeds"])
+            link.send(answers, {"is": "mapped", "seeds": seeds}, *mapped)
         elif request["do"] == "render":
             _render(generator, block, request, arguments.generation, facts)
             link.send(answers, {"is": "frame", "slot": request["slot"]})
@@ -126,6 +126,19 @@ def _open(network: Path, device: str) -> tuple[Generator, link.NetworkFacts]:
     )
     generator.warm_up()
     return generator, facts
+
+
+def _map(
+    generator: Generator, seeds: list[tuple[int, int | None]]
+) -> tuple[list[tuple[int, int | None]], list[link.Floats]]:
+    """The W+ of those seeds that there are. The stage, which knows where the others come from,
+    sees from the facts that their class does not fit, and says so."""
+    known, mapped = [], []
+    for seed, class_index in seeds:
+        with contextlib.suppress(UserError):
+            mapped.append(generator.map(seed, class_index))
+            known.append((seed, class_index))
+    return known, mapped
 
 
 def _render(

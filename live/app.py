@@ -25,7 +25,7 @@ from live.ensemble import Ensemble
 from live.faults import Faults
 from live.keyboard import Keyboard
 from live.mixer import Mixer
-from live.prompter import Prompter
+from live.prompter import Prompt, Prompter
 from live.setlist import SetList, programme
 from live.show import Programme, Reading, Show, eased
 from live.source import Frame, Request
@@ -120,8 +120,8 @@ class Stage:
         self.statistics = statistics
         self.faults = Faults()
         self.programme = programme(setlist)
+        # Paused until there is a picture.
         self.show = Show.opening(self.programme, bpm=setlist.show.tempo, cue=cue)
-        self._obey(Message("play", (0,)), 0)  # until there is a picture
         self.compositor = Compositor(output.ctx, output.size)
         self._prompter = prompter
         self._desk = desk
@@ -200,7 +200,7 @@ class Stage:
         following = control.upcoming(self.show, self.programme)
         next_up = due if following is None else self._network(following)
         self.ensemble.tend(due, self._mixer.shown, next_up, now)
-        why = self.ensemble.refused.get(due)
+        why = self.ensemble.refused.get(due)  # said already, if the show goes on without it
         if why is not None and not self._mixer.shown:
             raise UserError(why)
         for network in self._pictures.keys() - {due, *self._mixer.shown}:
@@ -275,7 +275,22 @@ class Stage:
             lead = self._lead + round(LEAD_GAIN * lateness)
             self._lead = min(max(lead, 0), LONGEST_LEAD)
         self.statistics.frame_presented(now, self._fresh is not None, lateness)
-        self._prompter.prompt(self, now)
+        self._prompt(now)
+
+    def _prompt(self, now: int) -> None:
+        header = self.last_frame.header if self.last_frame is not None else None
+        line = self._prompter.prompt(
+            Prompt(
+                now,
+                self.show_time(now),
+                self.show,
+                self.programme,
+                self.statistics.presented,
+                header.finished - header.started if header is not None else None,
+            )
+        )
+        if line is not None:
+            self.output.operator(line)
 
     # What the steps are made of
 

@@ -35,6 +35,7 @@ __all__ = [
     "advance",
     "apply",
     "coerce",
+    "position",
     "upcoming",
     "value_of",
 ]
@@ -196,7 +197,8 @@ _ACTIONS: Mapping[str, _Action] = {
 }
 
 
-def _position_of(show: Show, at: int, programme: Programme) -> float:
+def position(show: Show, at: int, programme: Programme) -> float:
+    """Where in its cue the show is at `at`, to which it was advanced: 0 to 1."""
     facts = programme[show.voice.cue]
     beat = show.voice.beat(show.transport, at)
     if facts.ending == "loop":
@@ -214,7 +216,7 @@ _ANSWERS: Mapping[str, Callable[[Show, int, Programme], tuple[Value, ...]]] = {
     "tempo/phase": lambda show, at, _: (show.transport.beat_at(at) % 1.0,),
     "play": lambda show, at, _: (int(show.transport.playing),),
     "speed": lambda show, at, _: (show.transport.speed,),
-    "position": lambda show, at, programme: (_position_of(show, at, programme),),
+    "position": lambda show, at, programme: (position(show, at, programme),),
     "cue/hold": lambda show, at, _: (int(show.voice.held is not None),),
     "psi": lambda show, at, _: (show.psi,),
     "noise": lambda show, at, _: (show.noise,),

@@ -11,9 +11,11 @@ import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from engine.errors import UserError
+from engine.link import NetworkFacts
 from engine.path import Path as Morph
 from live import keys
-from live.setlist import SetList
+from live.setlist import Cue, SetList
 from live.source import Seed, Source
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ class Ensemble:
         self._start = start
         self._playing: dict[Path, Source] = {}
         self._paths: dict[int, Morph] = {}
+        self._fitting: set[Path] = set()
         self.refused: dict[Path, str] = {}  # networks that cannot be performed, and why
         self.sources: list[Source] = []  # every one there was, for the statistics
 
@@ -38,19 +41,8 @@ class Ensemble:
         return self._playing.get(network)
 
     def path(self, cue: int) -> Morph | None:
-        """The path of a cue, once its network has mapped the cue's seeds.
-
-        Raises UserError for keys that do not fit the network, the first time it is asked.
-        """
-        if cue not in self._paths:
-            source = self._playing.get(self._setlist.cues[cue].network)
-            wanted = keys.wanted(self._setlist.cues[cue])
-            if source is None or source.facts is None or not wanted <= source.mapped.keys():
-                return None
-            self._paths[cue] = keys.build_path(
-                self._setlist.cues[cue], source.facts, source.mapped
-            )
-        return self._paths[cue]
+        """The path of a cue, once its network has mapped the cue's seeds."""
+        return self._paths.get(cue)
 
     def tend(self, due: Path, visible: Iterable[Path], next_up: Path, now: int) -> None:
         """Once a frame: the network of the cue, those still on screen, the one that comes next."""
@@ -61,16 +53,16 @@ class Ensemble:
         elif lead is not None and lead.restarts:
             wanted = [due]  # it dies as it loads: give it the device to itself
         for network in [n for n in self._playing if n not in wanted]:
-            self._playing.pop(network).close()
+            self._leave(network)
         for network in wanted:
             if network not in self._playing and network not in self.refused:
                 self._begin(network, now)
         for network, source in list(self._playing.items()):
             source.tend(now)
             if source.refusal is not None:
-                log.error("%s", source.refusal)
-                self.refused[network] = source.refusal
-                del self._playing[network]
+                self._refuse(network, source.refusal)
+            elif source.facts is not None:
+                self._prepare(network, source, source.facts)
 
     def close(self) -> None:
         """End every engine."""
@@ -81,8 +73,35 @@ class Ensemble:
         self._playing.clear()
 
     def _begin(self, network: Path, now: int) -> None:
-        cues = [cue for cue in self._setlist.cues if cue.network == network]
-        seeds = set[Seed]().union(*(keys.wanted(cue) for cue in cues))
+        seeds = set[Seed]().union(*(keys.wanted(cue) for _, cue in self._cues(network)))
         source = self._start(network, sorted(seeds, key=str), now)
         self._playing[network] = source
         self.sources.append(source)
+
+    def _prepare(self, network: Path, source: Source, facts: NetworkFacts) -> None:
+        """See that the keys fit, once the network is known; build the paths, once seeds are mapped.
+
+        All cues of the network at once: a key that does not fit is found before the show begins
+        and not when its cue comes.
+        """
+        try:
+            if network not in self._fitting:
+                for _, cue in self._cues(network):
+                    keys.fit(cue, facts)
+                self._fitting.add(network)
+            for number, cue in self._cues(network):
+                if number not in self._paths and keys.wanted(cue) <= source.mapped.keys():
+                    self._paths[number] = keys.build_path(cue, facts, source.mapped)
+        except UserError as error:
+            self._refuse(network, str(error))
+
+    def _refuse(self, network: Path, why: str) -> None:
+        log.error("%s", why)
+        self.refused[network] = why
+        self._leave(network)
+
+    def _leave(self, network: Path) -> None:
+        self._playing.pop(network).close()
+
+    def _cues(self, network: Path) -> list[tuple[int, Cue]]:
+        return [(n, cue) for n, cue in enumerate(self._setlist.cues) if cue.network == network]

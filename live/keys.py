@@ -39,6 +39,12 @@ def check(cue: Cue) -> None:
                 _read(part.latent, _place(cue, i, key, part))
 
 
+def fit(cue: Cue, facts: NetworkFacts) -> None:
+    """See that every key fits the network; needs no engine. Raises UserError as `build_path`."""
+    blank = np.zeros((facts.num_ws, facts.w_dim), np.float32)
+    build_path(cue, facts, dict.fromkeys(wanted(cue), blank))
+
+
 def build_path(cue: Cue, facts: NetworkFacts, mapped: Mapping[Seed, NDArray[np.float32]]) -> Morph:
     """The path of a cue on its network.
 

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, TextIO
+from dataclasses import dataclass
+from typing import TextIO
 
+from live.control import position
 from live.keyboard import HELP
-
-if TYPE_CHECKING:
-    from live.app import Stage
+from live.show import Programme, Show
 
 EVERY_NS = 500_000_000
 CLEAR_LINE = "\r\x1b[K"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the operator's line is made of; times in ns."""
+
+    now: int  # clock
+    at: int  # show time
+    show: Show
+    programme: Programme
+    presented: int  # frames so far
+    engine_ns: int | None  # that the newest frame took
 
 
 class Prompter:
@@ -32,19 +44,18 @@ class Prompter:
         """What the keys do."""
         self.say(HELP)
 
-    def prompt(self, stage: Stage, now: int) -> None:
-        """Bring the operator's line up to date, twice a second."""
-        elapsed = now - self._told_at
+    def prompt(self, prompt: Prompt) -> str | None:
+        """Bring the operator's line up to date, twice a second; returns it when it is new."""
+        elapsed = prompt.now - self._told_at
         if elapsed < EVERY_NS:
-            return
-        presented = stage.statistics.presented
-        rate = (presented - self._presented) / (elapsed / 1e9)
-        self._told_at, self._presented = now, presented
-        line = self._line(stage, now, rate)
-        stage.output.operator(line)
+            return None
+        rate = (prompt.presented - self._presented) / (elapsed / 1e9)
+        self._told_at, self._presented = prompt.now, prompt.presented
+        line = _line(prompt, rate)
         if self._live:
             self._terminal.write(CLEAR_LINE + line)
             self._terminal.flush()
+        return line
 
     def clear(self) -> None:
         """Take the line away, before other text."""
@@ -52,19 +63,17 @@ class Prompter:
             self._terminal.write(CLEAR_LINE)
             self._terminal.flush()
 
-    def _line(self, stage: Stage, now: int, rate: float) -> str:
-        show = stage.show
-        cue = stage.programme[show.voice.cue]
-        beat = show.voice.beat(show.transport, stage.show_time(now))
-        state = "" if show.transport.playing else " · paused"
-        for name, on in (("blackout", show.blackout), ("frozen", show.frozen)):
-            state += f" · {name}" if on else ""
-        header = stage.last_frame.header if stage.last_frame is not None else None
-        engine = (
-            "" if header is None else f" · engine {(header.finished - header.started) / 1e6:.0f} ms"
-        )
-        return (
-            f"cue {show.voice.cue + 1}/{len(stage.programme)} {cue.name} · "
-            f"beat {beat:.1f}/{cue.duration:g} · {show.transport.bpm:.1f} BPM{state} · "
-            f"{rate:.0f} fps{engine}"
-        )
+
+def _line(prompt: Prompt, rate: float) -> str:
+    show = prompt.show
+    cue = prompt.programme[show.voice.cue]
+    beat = position(show, prompt.at, prompt.programme) * cue.duration
+    state = "" if show.transport.playing else " · paused"
+    for name, on in (("blackout", show.blackout), ("frozen", show.frozen)):
+        state += f" · {name}" if on else ""
+    engine = "" if prompt.engine_ns is None else f" · engine {prompt.engine_ns / 1e6:.0f} ms"
+    return (
+        f"cue {show.voice.cue + 1}/{len(prompt.programme)} {cue.name} · "
+        f"beat {beat:.1f}/{cue.duration:g} · {show.transport.bpm:.1f} BPM{state} · "
+        f"{rate:.0f} fps{engine}"
+    )

@@ -12,11 +12,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from engine.errors import UserError
-from engine.link import Floats, Pixels
+from engine.link import Floats, NetworkFacts, Pixels
 from engine.path import Path as Morph
+from engine.weights import read_network
 from live import keys
 from live.ensemble import Ensemble
-from live.setlist import Cue, SetList, bundled, load_setlist, programme
+from live.setlist import Cue, Part, SetList, bundled, load_setlist
 from live.source import Request, Supervised
 
 BETWEEN = 3  # pictures of the path between two keys
@@ -29,18 +30,36 @@ PATIENCE_S = 180.0
 def check(path: Path) -> str:
     """Validate a set list and everything it names; what it holds, in words.
 
-    Raises UserError in one line with file, table and key. No network is run: of the checkpoints
-    only the numbers are read.
+    Raises UserError in one line with file, table and key. No network is run; of a checkpoint every
+    tensor is read and accounted for.
     """
     setlist = load_setlist(path)
+    facts = {network: _facts(network) for network in {cue.network for cue in setlist.cues}}
     lines = [f"{path}: {setlist.show.title}, {setlist.show.tempo:g} BPM"]
-    for number, (cue, facts) in enumerate(zip(setlist.cues, programme(setlist), strict=True), 1):
-        keys.check(cue)
+    for number, cue in enumerate(setlist.cues, start=1):
+        keys.fit(cue, facts[cue.network])
         lines.append(
-            f"  {number}  {cue.name}: {len(cue.keys)} keys, {facts.duration:g} beats, "
+            f"  {number}  {cue.name}: {len(cue.keys)} keys, {cue.duration:g} beats, "
             f"{cue.path}, {cue.ending}; {cue.network.name}"
         )
     return "\n".join(lines)
+
+
+def _facts(network: Path) -> NetworkFacts:
+    """What an engine would say of a network, from its file alone."""
+    config = read_network(network).config
+    return NetworkFacts(
+        name=network.name,
+        family="stylegan2",
+        resolution=config.resolution,
+        z_dim=config.z_dim,
+        w_dim=config.w_dim,
+        num_ws=config.num_ws,
+        num_classes=config.num_classes,
+        sha256="",
+        device="",
+        w_avg=np.zeros(config.w_dim, np.float32),
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,13 +125,17 @@ def _moments(cue: Cue, path: Morph) -> list[_Moment]:
     beats = [0.0, *np.cumsum(cue.segments)]
     moments = []
     for number, key in enumerate(passed):
-        what = key.latent.name if key.latent is not None else f"seed {key.seed}"
+        what = _called(key) if key.mix is None else f"{_called(key)} + {_called(key.mix)}"
         moments.append(_Moment(path.at(_inside(beats[number], path)), what, True))
         if number + 1 < len(passed):
             for step in range(1, BETWEEN + 1):
                 beat = np.interp(step / (BETWEEN + 1), (0, 1), beats[number : number + 2])
                 moments.append(_Moment(path.at(float(beat)), f"beat {beat:.2f}", False))
     return moments
+
+
+def _called(part: Part) -> str:
+    return f"seed {part.seed}" if part.latent is None else part.latent.stem
 
 
 def _inside(beat: float, path: Morph) -> float:

@@ -225,7 +225,7 @@ class Engine:
                 self._dispatch()
             elif kind == "mapped":
                 seeds = [(seed, class_index) for seed, class_index in message["seeds"]]
-                self.mapped = dict(zip(seeds, arrays[0], strict=True))
+                self.mapped = dict(zip(seeds, arrays, strict=True))
             elif kind == "ready":
                 self.facts = NetworkFacts(w_avg=arrays[0], **message)
                 self._dispatch()

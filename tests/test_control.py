@@ -360,7 +360,7 @@ def obey(show: Show, heard: Message, at: int) -> Show:
     try:
         return apply(show, heard, at, PROGRAMME)
     except ValueError:
-        return show
+        return advance(show, at, PROGRAMME)
 
 
 @given(scripts)
