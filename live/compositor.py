@@ -5,14 +5,16 @@ then along y into the target: that is also how Pillow does it, whose BICUBIC the
 within 0.01/255 on average. All blending is of sRGB-encoded values, as the pictures come.
 
 Two passes of 4 taps are the cheapest of what was tried, also on software GL. One 128x128 picture
-contained in 1280x720, llvmpipe on two quiet cores, side by side in one run (median ms, mean
-difference from Pillow's BICUBIC in 1/255):
+contained in 1280x720, llvmpipe on two cores, side by side in one run (median ms, CPU ms of all
+threads, mean difference from Pillow's BICUBIC in 1/255):
 
-    two passes, 8-bit strip        5.8   0.008
-    one pass, 16 fetches           9.1   0.17
-    two passes, half-float strip  11.6   0.17
-    one pass, 9 bilinear samples  15.0   0.25
+    two passes, 8-bit strip        5.8  11.0   0.008
+    one pass, 16 fetches           9.1  17.6   0.17
+    two passes, half-float strip  11.6  21.9   0.17
+    one pass, 9 bilinear samples  15.0  29.3   0.25
 
+Coordinates interpolated from the vertices, in place of arithmetic on gl_FragCoord, have since taken
+more than a third off the first: 13.1 to 8.3 ms of CPU, old and new side by side on a busy machine.
 So every device takes the same passes. A strip is made anew only when its picture or its place has
 changed: a repeated frame costs the second pass alone.
 """
@@ -82,7 +84,7 @@ class Compositor:
         self._ctx = ctx
         self._reduce = _quad(ctx, "reduce.frag")
         self._widen = _quad(ctx, "widen.frag")
-        self._draw = _quad(ctx, "picture.frag")
+        self._draw = _quad(ctx, "picture.frag", "picture.vert")
         self._strips: dict[Picture, _Strip] = {}
         self.target = _canvas(ctx, size)
 
@@ -119,7 +121,6 @@ class Compositor:
             self._ctx.enable(moderngl.BLEND)
             self._ctx.blend_func = (moderngl.ONE, moderngl.ONE)
         self._ctx.enable_only(moderngl.NOTHING)
-        self.target.viewport = (0, 0, *self.size)
 
     def show(self, screen: moderngl.Framebuffer) -> None:
         """Copy the program picture to the window's framebuffer, of the same size."""
@@ -146,18 +147,20 @@ class Compositor:
         return strip
 
     def _add(self, strip: _Strip, place: Rectangle, fit: Fit, weight: float) -> None:
-        area = Rectangle(0, 0, *self.size) if fit == "mirror" else place.within(self.size)
-        height = self.size[1]
         uniforms = self._draw.program
-        uniforms["place"] = (place.left, height - place.top, place.width, place.height)
-        uniforms["ratio"] = strip.texture.height / place.height
-        uniforms["last"] = strip.texture.height - 1
+        uniforms["screen"] = self.size
+        uniforms["place"] = place
+        uniforms["rows"] = strip.rows
         uniforms["begin"] = strip.begin
         uniforms["weight"] = weight
         strip.texture.use(0)
-        # Only where the picture is shown: the bars beside it cost nothing but the clearing.
-        self.target.viewport = (area.left, height - area.top - area.height, area.width, area.height)
-        self._draw.render(moderngl.TRIANGLE_STRIP, vertices=4)
+        spare = (self.size[0] - place.width, self.size[1] - place.height)
+        along = 0 if spare[0] > 0 else 1
+        uniforms["beside"] = (1 - along, along)
+        beside = (spare[along] + 1) // 2 if fit == "mirror" else 0  # pixels, on the wider side
+        copies = -(-beside // (place.width, place.height)[along])
+        # Only where the picture is: the bars beside it cost nothing but the clearing.
+        self._draw.render(moderngl.TRIANGLE_STRIP, vertices=4, instances=1 + 2 * copies)
 
 
 class _Strip:
@@ -174,6 +177,7 @@ class _Strip:
         self._canvases: dict[str, moderngl.Framebuffer] = {}
         self._made_of: object = None
         self.begin = 0  # the column of the enlarged picture at which the strip begins
+        self.rows = 0
 
     @property
     def texture(self) -> moderngl.Texture:
@@ -192,11 +196,11 @@ class _Strip:
             source = self._reduced(source, 0, (place.width, source.height))
         if place.height < source.height:
             source = self._reduced(source, 1, (source.width, place.height))
-        self.begin = visible.left - place.left
+        self.begin, self.rows = visible.left - place.left, source.height
         self._widen.program["ratio"] = source.width / place.width
-        self._widen.program["last"] = source.width - 1
+        self._widen.program["last"] = (source.width - 1, source.height - 1)
         self._widen.program["begin"] = self.begin
-        self._draw(self._widen, source, self._canvas("strip", (visible.width, source.height)))
+        self._draw(self._widen, source, self._canvas("strip", (visible.width, self.rows + 4)))
         self._made_of = made_of
 
     def release(self) -> None:
@@ -239,8 +243,8 @@ def _weights(first: Picture | None, second: Picture | None, look: Look) -> dict[
     return weights
 
 
-def _quad(ctx: moderngl.Context, fragment: str) -> moderngl.VertexArray:
-    return ctx.vertex_array(shaders.build(ctx, "quad.vert", fragment), [])
+def _quad(ctx: moderngl.Context, fragment: str, vertex: str = "quad.vert") -> moderngl.VertexArray:
+    return ctx.vertex_array(shaders.build(ctx, vertex, fragment), [])
 
 
 def _canvas(ctx: moderngl.Context, size: Size) -> moderngl.Framebuffer:

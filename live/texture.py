@@ -1,7 +1,7 @@
 """A frame becomes a GL texture: the one place through which pixels enter the GPU.
 
 Row 0 of every picture, in memory and in its texture, is its top row. Nothing is turned here; the
-compositor's last pass (shaders/strip.glsl) turns pictures as it draws them.
+compositor's last pass (shaders/picture.vert) turns pictures as it draws them.
 
 All calls belong to the one render thread.
 """

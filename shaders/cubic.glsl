@@ -4,10 +4,14 @@
 // The weights of the samples at -1, 0, 1 and 2 for a point `t` in [0, 1) past sample 0.
 vec4 cubic_weights(float t)
 {
-    vec4 d = vec4(1.0 + t, t, 1.0 - t, 2.0 - t);
-    vec2 inner = (1.5 * d.yz - 2.5) * d.yz * d.yz + 1.0;
-    vec2 outer = ((-0.5 * d.xw + 2.5) * d.xw - 4.0) * d.xw + 2.0;
-    return vec4(outer.x, inner, outer.y);
+    float t2 = t * t;
+    float half_t3 = 0.5 * t2 * t;
+    vec4 weights;
+    weights.x = t2 - half_t3 - 0.5 * t;
+    weights.y = 1.0 - 2.5 * t2 + 3.0 * half_t3;
+    weights.w = half_t3 - 0.5 * t2;
+    weights.z = 1.0 - weights.x - weights.y - weights.w;
+    return weights;
 }
 
 // The kernel itself at distance `d` >= 0 from its centre; 0 from 2 on.
