@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -386,6 +387,50 @@ def test_messages_cannot_carry_terminal_codes(tmp_path: Path) -> None:
     assert len(message) < 400
 
 
+def test_what_is_inside_a_storage_is_numbers(tmp_path: Path) -> None:
+    legacy = torch_legacy(program(b"]"))
+    load = call(name("torch.storage", "_load_from_bytes"), b"C" + bytes([len(legacy)]) + legacy)
+    assert "a pickle inside a storage's bytes" in refused(program(load), tmp_path, ".pkl")
+
+
+def local_file(member: str, data: bytes) -> bytes:
+    """A zip's record of one stored file."""
+    sizes = zlib.crc32(data), len(data), len(data), len(member), 0
+    return struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, 0, 0, 0, *sizes) + member.encode() + data
+
+
+def test_a_zip_whose_files_lie_within_each_other(tmp_path: Path) -> None:
+    """Forty storages, each the record of the next: 4 MB from 100 kB, and it could be thousands."""
+    body, members = b"\0" * 100_000, []
+    for index in range(40):
+        key = f"archive/data/{index:02}"
+        members.append((key, body, len(body) + 30 + len(key)))
+        body = local_file(key, body)
+    pickled = program(b"N")
+    members.append(("archive/data.pkl", pickled, len(body) + 46 + len(pickled)))
+    body = local_file("archive/data.pkl", pickled) + body
+    directory = b""
+    for member, data, from_end in members:
+        numbers = zlib.crc32(data), len(data), len(data), len(member), *(0,) * 5
+        offset = len(body) - from_end
+        head = struct.pack("<4s6H3L5H2L", b"PK\1\2", 20, 20, 0, 0, 0, 0, *numbers, offset)
+        directory += head + member.encode()
+    count = len(members)
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, len(directory), len(body), 0)
+    data = body + directory + end
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.read("archive/data.pkl") == pickled
+        assert len(archive.read("archive/data/39")) > len(archive.read("archive/data/00"))
+    assert "claims to hold more than the file does" in refused(data, tmp_path)
+
+
+def test_a_latent_that_unpacks_to_much_is_not_unpacked(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "latent.npz", w=np.zeros((20_000, 512), np.float32))
+    assert (tmp_path / "latent.npz").stat().st_size < 100_000
+    with pytest.raises(UserError, match="too large to be a latent"):
+        read_latent(tmp_path / "latent.npz")
+
+
 def _memory_limit() -> None:
     import resource  # POSIX only
 
@@ -396,7 +441,7 @@ def absurd() -> dict[str, bytes]:
     """Small files that ask for much: memory, the C stack, or time."""
     deep = 150_000  # hashing that overflows the C stack of 8 MB
     mega = text("a" * 1_000_000) + b"q\0"
-    encode = name("_codecs", "encode") + b"h\0" + text("latin1") + b"\x86R0"
+    encode = name("_codecs", "encode") + b"h\0" + text("latin1") + b"\x86R"
     header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999, 512), }"
     header += b" " * (118 - len(header) - 1) + b"\n"
     bomb = io.BytesIO()

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 import engine.nets
 from engine.networks.config import StyleGAN2Config
-from engine.networks.stylegan2 import StyleGAN2
+from engine.networks.stylegan2 import StyleGAN2, leaky_relu
 from engine.weights import load_network
 
 DATA = Path(__file__).parent / "data" / "parity"
@@ -181,6 +181,12 @@ def test_gradients_are_those_of_finite_differences(tiny: StyleGAN2) -> None:
     tiny.double()
     ws = torch.randn(1, tiny.num_ws, tiny.w_dim, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(tiny.synthesize, ws, fast_mode=True)
+
+
+def test_a_clamp_scales_with_the_gain() -> None:
+    """As published; no case above has both a clamp and the gain of `resnet`."""
+    x = leaky_relu(torch.tensor([-100.0, 0.5, 100.0]), gain=0.5, clamp=3.0)
+    torch.testing.assert_close(x, torch.tensor([-1.5, 0.5 * 0.5 * 2**0.5, 1.5]))
 
 
 def test_every_parameter_has_a_gradient(tiny: StyleGAN2) -> None:
