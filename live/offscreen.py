@@ -64,8 +64,10 @@ class Offscreen:
 
 
 def is_software(renderer: str) -> bool:
-    """Whether this GL_RENDERER is one of Mesa's that draw on the CPU."""
-    return any(name in renderer.lower() for name in ("llvmpipe", "softpipe", "swrast"))
+    """Whether this GL_RENDERER draws on the CPU."""
+    return any(
+        name in renderer.lower() for name in ("llvmpipe", "softpipe", "swiftshader", "swrast")
+    )
 
 
 def _standalone_context() -> moderngl.Context:

@@ -53,7 +53,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from engine.errors import UserError
-from live.texture import renders_on_cpu
+from live.offscreen import is_software
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class Tap:
 
     def __init__(self, ctx: moderngl.Context, size: tuple[int, int]) -> None:
         self.size = size
-        self._direct = renders_on_cpu(ctx)
+        self._direct = is_software(str(ctx.info["GL_RENDERER"]))
         self._rows = np.zeros((size[1], size[0], 4), np.uint8)  # as GL has them: bottom row first
         buffers = range(0 if self._direct else _RING)
         self._idle = deque(ctx.buffer(reserve=self._rows.nbytes) for _ in buffers)

@@ -15,16 +15,12 @@ import moderngl
 import numpy as np
 from numpy.typing import NDArray
 
+from live.offscreen import is_software
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _RING = 3  # pixel buffers: one being filled, one in transfer, one in use by the frame on screen
-
-
-def renders_on_cpu(ctx: moderngl.Context) -> bool:
-    """Tell whether GL is software: then pixel buffers only add a copy."""
-    renderer = str(ctx.info["GL_RENDERER"]).lower()
-    return any(name in renderer for name in ("llvmpipe", "softpipe", "swiftshader", "swrast"))
 
 
 class Picture:
@@ -41,7 +37,7 @@ class Picture:
         self._texture: moderngl.Texture | None = None
         self._ring: list[moderngl.Buffer] = []
         self._next = cycle(range(_RING))
-        self._direct = renders_on_cpu(ctx)
+        self._direct = is_software(str(ctx.info["GL_RENDERER"]))
         self.uploads = 0  # how often the pixels changed: lets others keep what they made of them
 
     @property

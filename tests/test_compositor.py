@@ -334,7 +334,7 @@ def test_pictures_are_centred_and_keep_their_shape(
 def test_the_pixel_buffers_of_a_gpu_bring_the_same_pixels(
     gl: moderngl.Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live.texture, "renders_on_cpu", lambda ctx: False)
+    monkeypatch.setattr(live.texture, "is_software", lambda renderer: False)
     shown = Picture(gl)
     compositor = Compositor(gl, (64, 64))
     for turn in range(5):  # more often than the ring has buffers

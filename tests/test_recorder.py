@@ -386,7 +386,7 @@ def test_software_gl_is_read_at_once_with_the_top_row_first(gl: moderngl.Context
 def test_a_gpu_is_read_two_frames_late(
     gl: moderngl.Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live.recorder, "renders_on_cpu", lambda ctx: False)
+    monkeypatch.setattr(live.recorder, "is_software", lambda renderer: False)
     target = gl.framebuffer([gl.texture((8, 4), 4)])
     tap = Tap(gl, (8, 4))
     arrived = []

@@ -25,7 +25,7 @@ def tended(source, until, now=time.perf_counter_ns):
     turn = threading.Event()
     for _ in range(PATIENCE_S * 200):
         source.tend(now())
-        if (result := until()) is not None and result is not False:
+        if result := until():
             return result
         turn.wait(0.005)
     raise AssertionError("the engine took too long")

@@ -213,7 +213,7 @@ def test_escape_twice_within_two_seconds_ends_the_show(perform):
     fading = stage.compositor.read()[..., :3].max()
     turned_until(stage, 5.6)
     assert stage.over
-    assert 0 < fading
+    assert fading > 0
 
 
 def test_the_show_fades_in_from_black_and_out_at_its_end(perform):
