@@ -58,6 +58,9 @@ from live.offscreen import is_software
 _log = logging.getLogger(__name__)
 
 _QUEUE = 8  # frames that may wait for the encoder
+# A picture takes the next place in the file if it comes within so many frames of its time: a loop
+# that wakes 10 ms late now and then would else drop one frame and repeat another for nothing.
+_LOOSE = 0.75
 _RING = 3  # pixel buffers on a GPU: a frame is read two frames after it was drawn
 _RESERVE = 256 << 20  # bytes of the disk that a recording leaves free for everything else
 _FRAGMENT_US = 500_000
@@ -203,7 +206,8 @@ class Recorder:
             raise ValueError(f"a recorder of {width}x{height} got a picture {pixels.shape}")
         if self._first_ns is None:
             self._first_ns = show_time_ns
-        index = round((show_time_ns - self._first_ns) * self._rate / 1_000_000_000)
+        place = (show_time_ns - self._first_ns) * self._rate / 1_000_000_000
+        index = self._next if abs(place - self._next) <= _LOOSE else round(place)
         if index < self._next or self.failed or not self._slots:
             self._early_or_full += 1
             return

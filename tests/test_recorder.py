@@ -84,7 +84,7 @@ def test_frames_take_their_place_by_their_times(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "a.mp4", (64, 32), fps=10)
     path = recorder.start()
     start = 77 * MS
-    for level, at in ((10, 0), (20, 96), (30, 207), (40, 240), (50, 510), (60, 520), (70, 649)):
+    for level, at in ((10, 0), (20, 96), (30, 207), (40, 215), (50, 510), (60, 520), (70, 649)):
         recorder.offer(flat(level), start + at * MS)
     recorder.close()
     # 40 and 60 come before their time; 3 and 4 were never drawn
@@ -210,6 +210,17 @@ def test_a_recording_without_frames_leaves_no_file(tmp_path: Path) -> None:
     recorder.close()
     assert not path.exists()
     assert recorder.counts == RecorderCounts(written=0, dropped=0, duplicated=0, files=0)
+
+
+def test_a_loop_that_wakes_irregularly_drops_and_repeats_nothing(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "a.mp4", (64, 32), fps=10)
+    path = recorder.start()
+    late = [0, 60, -10, 70, 0, 50, -60, 74]
+    for frame, ms in enumerate(late):
+        recorder.offer(flat(10 * frame + 10), (100 * frame + ms) * MS)
+    recorder.close()
+    assert levels(path) == [10 * frame + 10 for frame in range(len(late))]
+    assert recorder.counts == RecorderCounts(written=8, dropped=0, duplicated=0, files=1)
 
 
 @pytest.mark.parametrize(
