@@ -69,7 +69,7 @@ class MappingNetwork(nn.Module):
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Z [N, z_dim] and c [N, num_classes], one-hot, to w [N, w_dim]."""
+        """z [N, z_dim] and c [N, num_classes], one-hot, to w [N, w_dim]."""
         x = normalize_2nd_moment(z)
         if c is not None:
             x = torch.cat([x, normalize_2nd_moment(self.embed(c))], dim=1)
@@ -126,7 +126,7 @@ class SynthesisLayer(nn.Module):
             self.noise_strength = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None, gain: float = 1.0) -> Tensor:
-        """X [N, inputs, r, r], w [N, w_dim], noise broadcastable to [N, 1, r', r'], or None."""
+        """x [N, inputs, r, r], w [N, w_dim], noise broadcastable to [N, 1, r', r'], or None."""
         s = self.affine(w)
         x = x * s[:, :, None, None]
         if self.resample is None:
@@ -156,7 +156,7 @@ class ToRGB(nn.Module):
         self.clamp = config.conv_clamp
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """X [N, inputs, r, r], w [N, w_dim] -> [N, img_channels, r, r]."""
+        """x [N, inputs, r, r], w [N, w_dim] -> [N, img_channels, r, r]."""
         weight = self.weight[:, :, 0, 0] * (self.affine(w) * self.weight_gain)[:, None]
         x = torch.einsum("noc,nchw->nohw", weight, x).add_(self.bias[:, None, None])
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
@@ -246,7 +246,7 @@ class SynthesisNetwork(nn.Module):
         return [layer for block in self.blocks for layer in block.layers()]
 
     def forward(self, ws: Tensor, noise: Sequence[Tensor | None]) -> Tensor:
-        """Ws [N, L, w_dim], one noise map or None a convolution -> [N, img_channels, R, R].
+        """ws [N, L, w_dim], one noise map or None a convolution -> [N, img_channels, R, R].
 
         Convolution i takes ws[:, i]; ToRGB takes the w of the convolution that follows it.
         """
@@ -286,7 +286,7 @@ class StyleGAN2(nn.Module):
     def map(
         self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None
     ) -> Tensor:
-        """Z [N, z_dim] to ws [N, L, w_dim], the same w for every layer.
+        """z [N, z_dim] to ws [N, L, w_dim], the same w for every layer.
 
         c: classes [N, num_classes], one-hot; needed if num_classes > 0, ignored if it is 0.
         psi: truncation, w_avg + psi (w - w_avg), of the first `cutoff` layers (None: of all).
@@ -301,7 +301,7 @@ class StyleGAN2(nn.Module):
         return ws
 
     def synthesize(self, ws: Tensor, noise: Noise = "const", noise_strength: float = 1.0) -> Tensor:
-        """Ws [N, L, w_dim] to pictures [N, img_channels, R, R], about [-1, 1], not clamped.
+        """ws [N, L, w_dim] to pictures [N, img_channels, R, R], about [-1, 1], not clamped.
 
         noise: the stored maps ("const"), none, fresh ones for every picture ("random"), or a map
         [1 or N, 1, r, r] for each of the L - 1 convolutions. noise_strength scales all of them.

@@ -79,7 +79,7 @@ class Dtype:
     order: str = "<"
 
     def set_state(self, state: object) -> None:
-        """Numpy's own state: (version, byte order, ...); the rest is for compound types."""
+        """numpy's own state: (version, byte order, ...); the rest is for compound types."""
         match state:
             case (int(), "<" | ">" | "|" as order, None, None, None, *_):
                 self.order = order
@@ -98,7 +98,7 @@ class Array:
     value: NDArray[Any] | None = None
 
     def set_state(self, state: object) -> None:
-        """Numpy's own state: (version, shape, dtype, Fortran order, raw bytes)."""
+        """numpy's own state: (version, shape, dtype, Fortran order, raw bytes)."""
         match state:
             case (int(), tuple() as shape, Dtype() as dtype, bool() as fortran, bytes() as raw):
                 pass
@@ -160,8 +160,8 @@ STORAGE_TYPES = {
     Global("torch", "BoolStorage"): "?",
 }
 
-# 1 MB lets a latent that was `expand`ed before it was saved be larger than its storage.
-_EXPANDED_BYTES = 1 << 20
+# A latent that was `expand`ed before it was saved is larger than its storage: 36 kB for 18 rows.
+_EXPANDED_BYTES = 1 << 17
 _MAX_DIMENSIONS = 16
 _PLAIN_DTYPES = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
 
