@@ -7,7 +7,7 @@ handed on. `live.performance` opens the parts, and tests put fakes in their plac
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -145,22 +145,33 @@ class Stage:
             self.turn()
 
     def turn(self) -> None:
-        """One frame, from what was played to what is seen."""
-        at = self.show_time(self.clock.now())
+        """One frame, from what was played to what is seen.
+
+        The wait for the frame's time lies between asking and taking: the engine works meanwhile,
+        and what it makes of a message is on screen a frame earlier than if the turn ended with it.
+        """
         self._fresh = None
-        for step in (
+        self._steps(
             self._hear,  # keys and desk become messages, and messages the show's new state
             self._tend,  # engines that died are replaced, the next cue's engine is warmed up
             self._ask,  # the W+ of the moment at which a picture will be seen goes to the engine
+        )
+        self._pacer.wait()
+        self._steps(
+            self._hear,  # master and blackout act on this very frame
             self._take,  # what an engine has finished becomes a texture
             self._compose,  # pictures, cross-fade, fit and master become the program picture
             self._record,  # the recorder is shown the program picture
-        ):
-            with self.faults:
-                step(at)
+        )
         self.output.present()
         self._count()
-        self._pacer.wait()
+
+    def _steps(self, *steps: Callable[[int], None]) -> None:
+        """Take steps at the show time that it is now, whatever goes wrong in one of them."""
+        at = self.show_time(self.clock.now())
+        for step in steps:
+            with self.faults:
+                step(at)
 
     @property
     def over(self) -> bool:
