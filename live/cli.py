@@ -1,20 +1,16 @@
-"""The command line. It reads options and hands over; what a command does lives elsewhere.
-
-Commands that need torch, or the weights of a network, are `python -m engine`'s and run in a process
-of their own, so that this one stays the light one.
-"""
+"""The command line. It reads options and hands over; what a command does lives elsewhere."""
 
 from __future__ import annotations
 
 import logging
-import subprocess
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from engine.__main__ import main as engine_command
 from engine.errors import UserError
 from live.performance import Options, perform
 
@@ -25,6 +21,13 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+
+
+HANDED_OVER: dict[str, Any] = {
+    "add_help_option": False,
+    "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True},
+}
+"""A command whose options, --help too, are read by `engine.__main__`."""
 
 
 def main() -> None:
@@ -132,9 +135,16 @@ def check(
 
 @app.command()
 def sheet(
-    setlist: Annotated[Path, typer.Argument(metavar="SETLIST", help="A set list (TOML).")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE.png")],
-    device: Annotated[str, typer.Option(metavar="auto|cuda|mps|cpu")] = "auto",
+    setlist: Annotated[
+        Path | None,
+        typer.Argument(metavar="[SETLIST]", help="A set list (TOML); without one, the flowers."),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE.png", help="A .png or .jpg.")
+    ] = Path("sheet.png"),
+    device: Annotated[
+        str, typer.Option(metavar="auto|cuda|mps|cpu", help="What the network runs on.")
+    ] = "auto",
 ) -> None:
     """Draw a contact sheet: the keys of every cue, and the path between them."""
     from live.rehearsal import sheet as draw_sheet
@@ -142,16 +152,16 @@ def sheet(
     typer.echo(draw_sheet(setlist, output, device))
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(**HANDED_OVER)
 def inspect(context: typer.Context) -> None:
     """Say what a network file is, without running anything in it."""
-    _engine("inspect", context.args)
+    raise typer.Exit(engine_command(["inspect", *context.args]))
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(**HANDED_OVER)
 def convert(context: typer.Context) -> None:
     """Write a network as .safetensors: plain data that loads at once."""
-    _engine("convert", context.args)
+    raise typer.Exit(engine_command(["convert", *context.args]))
 
 
 @app.command()
@@ -185,8 +195,3 @@ def bench(
     from live.bench import bench as measure
 
     typer.echo(measure(output, device))
-
-
-def _engine(command: str, arguments: list[str]) -> None:
-    finished = subprocess.run([sys.executable, "-m", "engine", command, *arguments], check=False)
-    raise typer.Exit(finished.returncode)

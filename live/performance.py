@@ -21,6 +21,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from engine.errors import UserError
+from engine.weights.containers import glance
+from live import keys
 from live.app import Output, Stage
 from live.clock import WallClock
 from live.ensemble import Ensemble
@@ -64,6 +66,7 @@ def perform(setlist: SetList, options: Options) -> None:
     statistics = Statistics(process_started())
     cue = 0 if options.cue is None else setlist.find(options.cue)
     holding = _holding(setlist.show.holding)
+    _look_at_files(setlist)
     with ExitStack() as closing:
         desk = _desk(setlist, options, prompter, closing)
         ensemble = Ensemble(setlist, partial(Supervised, options.device))
@@ -100,6 +103,14 @@ def perform(setlist: SetList, options: Options) -> None:
     prompter.say(in_words(summary))
     if options.stats is not None:
         write(summary, options.stats)
+
+
+def _look_at_files(setlist: SetList) -> None:
+    """Find what is wrong with latents and networks as far as that takes no time."""
+    for cue in setlist.cues:
+        keys.check(cue)
+    for network in {cue.network for cue in setlist.cues}:
+        glance(network)
 
 
 def _holding(path: Path | None) -> np.ndarray | None:

@@ -1,0 +1,1 @@
+"""Set lists that come with Anthesis, as package data."""

@@ -302,6 +302,17 @@ def test_a_wrong_set_list_is_one_line_and_opens_nothing(tmp_path, key, says):
     assert not list(tmp_path.glob("*.mp4"))
 
 
+def test_what_is_no_network_at_all_opens_nothing(tmp_path):
+    (tmp_path / "faces.pt").write_text("<html>please log in</html>")
+    text = '[show]\nnetwork = "faces.pt"\n[[cue]]\nname = "a"\nkeys = [{seed = 1}, {seed = 2}]\n'
+    (tmp_path / "show.toml").write_text(text)
+    done = anthesis("play", "show.toml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "faces.pt" in done.stderr
+    assert "web page" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_damaged_network_is_named_and_ends_with_2(tmp_path):
     (tmp_path / "faces.pt").write_bytes(FLOWERS.read_bytes()[:100_000])
     text = '[show]\nnetwork = "faces.pt"\n[[cue]]\nname = "a"\nkeys = [{seed = 1}, {seed = 2}]\n'

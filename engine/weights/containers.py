@@ -93,6 +93,29 @@ def read(path: Path) -> Contents:
         raise UserError(f"{path}: {error}") from error
 
 
+def glance(path: Path) -> None:
+    """Look at how a file begins, before any time is spent on it. Raises UserError.
+
+    It may be damaged further on: only `read` knows.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    other = start[8:9] != b"{" and any(start.lstrip().startswith(look) for look, _ in _LOOKS)
+    if not start or other:
+        raise UserError(f"{path}: {_unknown(start)}")
+
+
+def _unknown(data: bytes) -> str:
+    """What data that is no kind of weights looks like."""
+    look = next((look for start, look in _LOOKS if data.lstrip().startswith(start)), None)
+    if not data:
+        look = "an empty file"
+    return f"looks like {look or 'no kind of weights'}; accepted: {ACCEPTED}"
+
+
 def parse(data: bytes) -> Contents:
     """Tell the kind of file by how it begins, and read it. Raises UnreadableError."""
     if data.startswith(b"PK\x03\x04"):
@@ -103,10 +126,7 @@ def parse(data: bytes) -> Contents:
         return _safetensors(data)
     if data[:1] == b"\x80" or (data[:1] in b"c(}]" and data.rstrip().endswith(b".")):
         return Contents("pickle", unpickle(BytesIO(data), from_bytes=_nested_storage))
-    look = next((look for start, look in _LOOKS if data.lstrip().startswith(start)), None)
-    if not data:
-        look = "an empty file"
-    raise UnreadableError(f"looks like {look or 'no kind of weights'}; accepted: {ACCEPTED}")
+    raise UnreadableError(_unknown(data))
 
 
 def _is_safetensors(data: bytes) -> bool:
