@@ -234,16 +234,13 @@ class Stage:
         turns into the other instead of fading through it.
         """
         show = control.advance(self.show, at, self.programme)
-        blended: dict[Path, Floats] = {}
-        for reading in reversed(show.readings(at)):  # the cue that is left first
+        layers: dict[Path, list[tuple[float, Floats]]] = {}
+        for reading in show.readings(at):
             path = self.ensemble.path(reading.cue)
-            if path is None:
-                continue
-            network = self._network(reading.cue)
-            ws = read(path, reading, show.psi)
-            left = blended.get(network)
-            blended[network] = ws if left is None else between(left, ws, reading.weight)
-        return blended
+            if path is not None:
+                layer = (reading.weight, read(path, reading, show.psi))
+                layers.setdefault(self._network(reading.cue), []).append(layer)
+        return {network: blend(readings) for network, readings in layers.items()}
 
     def _take(self, at: int) -> None:
         for network in {self._network(self.show.voice.cue), *self._mixer.shown}:
@@ -342,11 +339,15 @@ def read(path: Morph, reading: Reading, psi: float) -> Floats:
     return path.spring_at(spring.seconds, spring.beats_per_second, psi, reading.beat)
 
 
-def between(first: Floats, second: Floats, weight: float) -> Floats:
-    """W+ that far from the first to the second, in float64 as everything along a path."""
-    a, b = first.astype(np.float64), second.astype(np.float64)
-    mixed: Floats = (a + weight * (b - a)).astype(np.float32)
-    return mixed
+def blend(layers: Sequence[tuple[float, Floats]]) -> Floats:
+    """The weighted mean of W+, in float64 as everything along a path; of one, itself."""
+    if len(layers) == 1:
+        return layers[0][1]
+    total = sum(weight for weight, _ in layers)
+    if total <= 0.0:  # all of them covered by other networks' pictures
+        return layers[0][1]
+    mean = sum(weight / total * ws.astype(np.float64) for weight, ws in layers)
+    return np.asarray(mean, np.float32)
 
 
 def _picture(ctx: moderngl.Context, pixels: np.ndarray | None) -> Picture | None:

@@ -103,8 +103,8 @@ def _speed(show: Show, args: _Args, at: int, programme: Programme) -> Show:
     changed = replace(show, transport=show.transport.with_speed(speed, at))
     if not turned:
         return changed
-    outgoing = show.outgoing and replace(
-        show.outgoing, voice=_turned(show.outgoing.voice, show, at, programme)
+    outgoing = tuple(
+        replace(left, voice=_turned(left.voice, show, at, programme)) for left in show.outgoing
     )
     return replace(changed, voice=_turned(show.voice, show, at, programme), outgoing=outgoing)
 

@@ -10,12 +10,14 @@ transport its own beat 0 lies; going to a cue, scrubbing and holding move that o
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from engine.path import Ending
 from live.transport import Transport
+
+MOST_FADES = 7  # under way at once; a desk that floods with cues loses the oldest
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,10 @@ class Outgoing:
     start_ns: int
     end_ns: int
 
+    def covered(self, at: int) -> float:
+        """How far it is covered by what came after it: 0 to 1."""
+        return eased((at - self.start_ns) / (self.end_ns - self.start_ns))
+
 
 @dataclass(frozen=True, slots=True)
 class Ramp:
@@ -110,7 +116,7 @@ class Show:
 
     transport: Transport
     voice: Voice
-    outgoing: Outgoing | None = None
+    outgoing: tuple[Outgoing, ...] = ()  # the last one left first
     psi: float = 1.0  # multiplies the paths' own
     noise: float = 1.0
     master: Ramp = Ramp(1.0)
@@ -127,16 +133,16 @@ class Show:
     def readings(self, at: int) -> tuple[Reading, ...]:
         """What to show at `at`, up to which the show was advanced; the weights add up to 1.
 
-        First the cue that is played; in a cross-fade then the one that is left.
+        First the cue that is played; in a cross-fade then the one that is left, and where cues
+        came faster than their fades, those that were left before.
         """
-        if self.outgoing is None:
-            return (self._reading(self.voice, 1.0, at),)
-        start, end = self.outgoing.start_ns, self.outgoing.end_ns
-        weight = eased((at - start) / (end - start))
-        return (
-            self._reading(self.voice, weight, at),
-            self._reading(self.outgoing.voice, 1.0 - weight, at),
-        )
+        readings, rest = [], 1.0
+        covering = self.voice
+        for left in self.outgoing:
+            readings.append(self._reading(covering, rest * left.covered(at), at))
+            rest *= 1.0 - left.covered(at)
+            covering = left.voice
+        return (*readings, self._reading(covering, rest, at))
 
     def level(self, at: int) -> float:
         """Brightness of the picture, 0 to 1: the master, or nothing in a blackout."""
@@ -176,10 +182,10 @@ def enter(show: Show, cue: int, origin: float, at: int, programme: Programme) ->
     transport = show.transport
     if facts.tempo is not None:
         transport = transport.with_bpm(facts.tempo, at)
-    outgoing = None
+    outgoing: tuple[Outgoing, ...] = ()
     if facts.fade > 0.0:
         fade_ns = max(round(facts.fade * 60e9 / transport.bpm), 1)
-        outgoing = Outgoing(_more_visible(show, at), at, at + fade_ns)
+        outgoing = (Outgoing(show.voice, at, at + fade_ns), *show.outgoing)[:MOST_FADES]
     return replace(show, transport=transport, voice=Voice(cue, origin, at), outgoing=outgoing)
 
 
@@ -192,27 +198,23 @@ def upcoming(show: Show, programme: Programme) -> int | None:
 def advance(show: Show, at: int, programme: Programme) -> Show:
     """The show at `at`, with everything done that happened on its own until then."""
     while (event := _next_event(show, programme)) is not None and event[0] <= at:
-        show = event[1]()
+        show = event[1]
     return show
 
 
-_Event: TypeAlias = tuple[int, Callable[[], Show]]
-
-
-def _next_event(show: Show, programme: Programme) -> _Event | None:
+def _next_event(show: Show, programme: Programme) -> tuple[int, Show] | None:
     """What happens first, if nobody does anything: its time, and the show after it."""
-    events: list[_Event] = []
-    outgoing = show.outgoing
-    if outgoing is not None:
-        events.append((outgoing.end_ns, lambda: replace(show, outgoing=None)))
-        if programme[outgoing.voice.cue].ending == "spring":
-            arrival = _arrival(outgoing.voice, show.transport, programme)
-            if arrival is not None:
-                sprung = replace(outgoing, voice=_sprung(outgoing.voice, show, arrival))
-                events.append((arrival, lambda: replace(show, outgoing=sprung)))
+    events = []
+    for i, left in enumerate(show.outgoing):
+        before, behind = show.outgoing[:i], show.outgoing[i + 1 :]
+        events.append((left.end_ns, replace(show, outgoing=before)))  # what is behind is covered
+        arrival = _arrival(left.voice, show.transport, programme)
+        if arrival is not None and programme[left.voice.cue].ending == "spring":
+            sprung = replace(left, voice=_sprung(left.voice, show, arrival))
+            events.append((arrival, replace(show, outgoing=(*before, sprung, *behind))))
     arrival = _arrival(show.voice, show.transport, programme)
     if arrival is not None:
-        events.append((arrival, lambda: _arrive(show, arrival, programme)))
+        events.append((arrival, _arrive(show, arrival, programme)))
     return min(events, key=lambda event: event[0], default=None)
 
 
@@ -237,10 +239,3 @@ def _arrive(show: Show, at: int, programme: Programme) -> Show:
 
 def _sprung(voice: Voice, show: Show, at: int) -> Voice:
     return replace(voice, arrived=True, spring=Spring(at, show.transport.beats_per_second))
-
-
-def _more_visible(show: Show, at: int) -> Voice:
-    """The voice that a new cross-fade leaves: of two in a running one, the stronger."""
-    if show.outgoing is not None and show.readings(at)[0].weight < 0.5:
-        return show.outgoing.voice
-    return show.voice

@@ -295,11 +295,25 @@ def test_a_cue_that_is_left_still_springs() -> None:
     assert leaving.spring.seconds == pytest.approx(0.1)
 
 
-def test_leaving_a_cross_fade_keeps_what_is_seen_most() -> None:
-    early = perform([(1.0, message("cue/go", "verse")), (1.5, message("cue/go", "close"))])
-    late = perform([(1.0, message("cue/go", "verse")), (2.2, message("cue/go", "close"))])
-    assert [early.readings(round(1.6 * SECOND))[1].cue, early.voice.cue] == [0, 3]
-    assert [late.readings(round(2.3 * SECOND))[1].cue, late.voice.cue] == [1, 3]
+@pytest.mark.parametrize("second", [1.2, 1.6, 2.0, 2.3])
+def test_a_cue_in_the_middle_of_a_cross_fade_never_jumps(second: float) -> None:
+    start = perform([(1.0, message("cue/go", "verse"))])
+    at = round(second * SECOND)
+    fading = apply(start, message("cue/go", "close"), at, PROGRAMME)
+    assert fading.voice.cue == 3
+    np.testing.assert_array_equal(wplus(fading, at), wplus(start, at))
+    assert [reading.cue for reading in fading.readings(at)] == [3, 1, 0]
+    later = advance(fading, at + 10 * SECOND, PROGRAMME)
+    assert later.outgoing == ()
+
+
+def test_a_flood_of_cues_keeps_few_fades_under_way() -> None:
+    show = opening()
+    for n in range(100):
+        show = apply(show, message("cue/go", 2 + 2 * (n % 2)), SECOND + n, PROGRAMME)
+    readings = show.readings(SECOND + 100)
+    assert len(readings) == 8
+    assert sum(reading.weight for reading in readings) == pytest.approx(1.0)
 
 
 # --- the same at any frame rate ----------------------------------------------------------------
