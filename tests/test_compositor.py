@@ -4,7 +4,6 @@ The references in tests/data/compositor are made anew by `python -m tests.test_c
 them before committing them.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import moderngl
@@ -20,19 +19,6 @@ from live.texture import Picture
 REFERENCES = Path(__file__).parent / "data" / "compositor"
 FITS: tuple[Fit, ...] = ("contain", "cover", "mirror")
 Pixels = NDArray[np.uint8]
-
-
-@pytest.fixture(scope="module")
-def context() -> Iterator[moderngl.Context]:
-    ctx = moderngl.create_context(standalone=True, backend="egl")
-    yield ctx
-    ctx.release()
-
-
-@pytest.fixture
-def gl(context: moderngl.Context) -> Iterator[moderngl.Context]:
-    with context:
-        yield context
 
 
 # Pictures made of arithmetic: what goes wrong in scaling shows in them.

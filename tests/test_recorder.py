@@ -26,19 +26,6 @@ Pixels = NDArray[np.uint8]
 MS = 1_000_000
 
 
-@pytest.fixture(scope="module")
-def context() -> Iterator[moderngl.Context]:
-    ctx = moderngl.create_context(standalone=True, backend="egl")
-    yield ctx
-    ctx.release()
-
-
-@pytest.fixture
-def gl(context: moderngl.Context) -> Iterator[moderngl.Context]:
-    with context:
-        yield context
-
-
 def flat(level: int, size: tuple[int, int] = (64, 32)) -> Pixels:
     return np.full((size[1], size[0], 4), level, np.uint8)
 

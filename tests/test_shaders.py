@@ -1,6 +1,5 @@
 """Shaders: every file compiles, and a refused one is named with its line."""
 
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
@@ -10,19 +9,6 @@ import pytest
 import shaders
 
 VERTEX = "#version 330 core\nvoid main() { gl_Position = vec4(0.0); }\n"
-
-
-@pytest.fixture(scope="module")
-def context() -> Iterator[moderngl.Context]:
-    ctx = moderngl.create_context(standalone=True, backend="egl")
-    yield ctx
-    ctx.release()
-
-
-@pytest.fixture
-def gl(context: moderngl.Context) -> Iterator[moderngl.Context]:
-    with context:
-        yield context
 
 
 def test_every_fragment_shader_compiles(gl: moderngl.Context) -> None:
