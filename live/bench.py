@@ -1,9 +1,10 @@
 """What the parts of a frame cost on this machine, measured side by side in one run.
 
 upload, composite and present are the stage's own work for one frame of the bundled network at
-1280x720. osc_to_frame is the way of a message from a desk's socket to the first picture that obeys
-it, master (which the stage does) and psi (which takes a new frame from the engine), sent at a
-random moment of the frame, while the bundled network performs.
+1280x720; interval is the time between two frames at 30 a second, with the engine performing and
+stopped. osc_to_frame is the way of a message from a desk's socket to the first picture that obeys
+it: psi, which takes a new frame from the engine, and master, which the stage does by itself. It is
+sent at a random moment of a frame to the paused show, whose W+ then changes only because of it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from engine.errors import UserError
 from live.addresses import Message
@@ -39,6 +41,7 @@ SIZE = (1280, 720)
 FPS = 30.0
 TURNS = 200
 MESSAGES = 60
+STOPS, STOP_NS = 5, 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,8 @@ def bench(output: Path | None, device: str) -> str:
         assert facts is not None
         renderer = offscreen.ctx.info["GL_RENDERER"]
         measured = f"{facts.device}; {renderer}"
-        rows = _stage_rows(offscreen, facts.resolution) + _osc_rows(stage, desk)
+        rows = _stage_rows(offscreen, facts.resolution)
+        rows += _interval_rows(stage) + _osc_rows(stage, desk)
     if output is not None:
         record = {"device": measured, "network": facts.name, "rows": [asdict(row) for row in rows]}
         try:
@@ -75,7 +79,7 @@ def bench(output: Path | None, device: str) -> str:
 
 
 def _performing(offscreen: Offscreen, desk: OscServer, device: str, closing: ExitStack) -> Stage:
-    """The bundled show on a real engine, faded in and then paused: W+ changes when told to."""
+    """The bundled show on a real engine, faded in."""
     setlist = bundled()
     ensemble = Ensemble(setlist, partial(Supervised, device))
     closing.callback(ensemble.close)
@@ -83,9 +87,6 @@ def _performing(offscreen: Offscreen, desk: OscServer, device: str, closing: Exi
     clock = WallClock()
     stage = Stage(setlist, ensemble, offscreen, clock, statistics, Prompter(), desk=desk)
     while statistics.presented < 2 * FPS:
-        stage.turn()
-    stage.obey(Message("play", (0,)))
-    for _ in range(10):
         stage.turn()
     return stage
 
@@ -115,8 +116,34 @@ def _stage_rows(offscreen: Offscreen, resolution: int) -> list[Row]:
     ]
 
 
+def _interval_rows(stage: Stage) -> list[Row]:
+    """Time between presented frames while the engine performs and while it is stopped, in turns."""
+    source = stage.ensemble.sources[0]
+    assert isinstance(source, Supervised)
+    engine = psutil.Process(source.pid)
+    intervals: dict[bool, list[float]] = {False: [], True: []}
+    stage.obey(Message("play", (1,)))
+    for phase in range(2 * STOPS):
+        stopped = bool(phase % 2)
+        engine.suspend() if stopped else engine.resume()
+        until = stage.clock.now() + STOP_NS  # shorter than what counts as dead
+        stage.turn()
+        while stage.clock.now() < until:
+            before = stage.presented_at
+            stage.turn()
+            intervals[stopped].append((stage.presented_at - before) / 1e6)
+    engine.resume()
+    return [
+        Row("interval", *_percentiles(intervals[False])),
+        Row("interval (engine stopped)", *_percentiles(intervals[True])),
+    ]
+
+
 def _osc_rows(stage: Stage, desk: OscServer) -> list[Row]:
     rows = []
+    stage.obey(Message("play", (0,)))
+    for _ in range(10):
+        stage.turn()
     for address, seen in (("psi", _wplus), ("master", _brightness)):
         ways = [_way(stage, desk, address, 0.4 if n % 2 else 0.9, seen) for n in range(MESSAGES)]
         turns = [turns for _, turns in ways]

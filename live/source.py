@@ -289,11 +289,16 @@ class Supervised:
             self._lost_at = None
         return frame
 
+    @property
+    def pid(self) -> int | None:
+        """The process of the engine just now."""
+        return None if self._engine is None else self._engine.process.pid
+
     def memory(self) -> int:
         """See `Source.memory`."""
         with contextlib.suppress(psutil.Error):
-            if self._engine is not None:
-                return int(psutil.Process(self._engine.process.pid).memory_info().rss)
+            if self.pid is not None:
+                return int(psutil.Process(self.pid).memory_info().rss)
         return 0
 
     def close(self) -> None:
