@@ -41,7 +41,7 @@ SIZE = (1280, 720)
 FPS = 30.0
 TURNS = 200
 MESSAGES = 60
-STOPS, STOP_NS = 5, 2_000_000_000
+STOPS, STOP_NS = 8, 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +123,10 @@ def _interval_rows(stage: Stage) -> list[Row]:
     engine = psutil.Process(source.pid)
     intervals: dict[bool, list[float]] = {False: [], True: []}
     stage.obey(Message("play", (1,)))
-    for phase in range(2 * STOPS):
+    for phase in range(2 * STOPS):  # far shorter than what counts as dead
         stopped = bool(phase % 2)
         engine.suspend() if stopped else engine.resume()
-        until = stage.clock.now() + STOP_NS  # shorter than what counts as dead
+        until = stage.clock.now() + STOP_NS
         stage.turn()
         while stage.clock.now() < until:
             before = stage.presented_at
