@@ -9,8 +9,8 @@
         recorder.offer(taken.pixels, taken.show_time_ns)
     recorder.close()
 
-Both belong to one size: after a resize close them and make others; the next file takes the next
-free name. Tap and offer() are for the render thread, which never waits for the encoder.
+Both belong to one size: after a resize end them and make others (live/tape.py); the next file takes
+the next free name. Tap and offer() are for the render thread, which never waits for the encoder.
 
 The file is fragmented H.264 in mp4: whatever kills the process, all but the last half second is
 readable. At close() it becomes an ordinary mp4.
@@ -27,9 +27,11 @@ import logging
 import shutil
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from queue import SimpleQueue
@@ -160,11 +162,13 @@ class Recorder:
         self._rate = Fraction(fps).limit_denominator(1001)
         self._first_ns: int | None = None
         self._next = 0  # the index that the next frame has at the least
-        self._early_or_full = 0
+        self._early_or_full = self._accepted = 0  # the render thread's
+        self._abandoned = False  # nobody waits for the encoder any more
         self._waiting: SimpleQueue[tuple[int, NDArray[np.uint8]] | None] = SimpleQueue()
         # Frames are copied into these and return here when they are encoded: _QUEUE waiting and
         # one in work bound the queue and the memory. np.empty costs nothing before its first use.
-        shape = (size[1] + size[1] % 2, size[0] + size[0] % 2, 4)
+        self._even = (size[0] + size[0] % 2, size[1] + size[1] % 2)
+        shape = (*reversed(self._even), 4)
         self._slots = deque(np.empty(shape, np.uint8) for _ in range(_QUEUE + 1))
         self._thread: threading.Thread | None = None
         self._written = self._duplicated = self._lost = 0  # the encoder thread's
@@ -172,7 +176,8 @@ class Recorder:
     @property
     def counts(self) -> RecorderCounts:
         """What became of the frames up to now."""
-        dropped = self._early_or_full + self._lost
+        waiting = self._accepted - (self._written - self._duplicated) - self._lost
+        dropped = self._early_or_full + self._lost + (waiting if self._abandoned else 0)
         files = int(self._written > 0)
         return RecorderCounts(self._written, dropped, self._duplicated, files)
 
@@ -181,18 +186,16 @@ class Recorder:
 
         Raises UserError where no file can be written.
         """
-        self.path = _claimed(self.path)
-        height, width = self._slots[0].shape[:2]
-        try:
-            file = _File(self.path, (width, height), self._rate)
-        except _ERRORS as error:
-            self.path.unlink(missing_ok=True)
-            raise UserError(f"cannot record to {self.path}: {_reason(error)}") from error
-        self._thread = threading.Thread(
-            target=self._encode, args=(file,), name="recorder", daemon=True
-        )
-        self._thread.start()
+        self._run(partial(self._encode, self._made()))
         return self.path
+
+    def start_unseen(self) -> None:
+        """Start in mid-show, without waiting: the encoder's thread makes the file, then encodes.
+
+        Frames may be offered at once. Where no file can be written, that is logged, `failed` says
+        why, and the frames are dropped. Until the file is made, `path` is the wished name.
+        """
+        self._run(self._open_and_encode)
 
     def offer(self, pixels: NDArray[np.uint8], show_time_ns: int) -> None:
         """Record a picture, uint8 [height, width, 4] RGBA, top row first; never waits.
@@ -214,25 +217,65 @@ class Recorder:
         slot = self._slots.pop()  # the last one back: the others stay untouched memory
         np.copyto(slot[:height, :width], pixels)
         self._next = index + 1
+        self._accepted += 1
         self._waiting.put((index, slot))
 
-    def close(self) -> None:
-        """Encode what waits and return when the file is complete; one without frames is removed."""
-        if self._thread is not None and self._thread.is_alive():
-            self._waiting.put(None)
-            self._thread.join()
+    def end(self) -> None:
+        """Have the encoder's thread encode what waits and complete the file; does not wait."""
+        self._waiting.put(None)
+
+    def close(self, timeout_s: float | None = None) -> None:
+        """Encode what waits and return when the file is complete; one without frames is removed.
+
+        After `timeout_s` it returns in any case, and drops what still waits: the file then is what
+        a kill leaves, fragments that can be read. None waits for as long as it takes.
+        """
+        self.end()
+        if self._thread is None:
+            return
+        self._thread.join(timeout_s)
+        if self._thread.is_alive() and not self._abandoned:
+            self._abandoned = True
+            _log.warning(
+                "%s: not complete when the program ended: its last half second may be missing, "
+                "what lies before can be played",
+                self.path,
+            )
+
+    def _run(self, work: Callable[[], None]) -> None:
+        self._thread = threading.Thread(target=work, name="recorder", daemon=True)
+        self._thread.start()
+
+    def _made(self) -> _File:
+        self.path = _claimed(self.path)
+        try:
+            return _File(self.path, self._even, self._rate)
+        except _ERRORS as error:
+            self._remove()
+            raise UserError(f"cannot record to {self.path}: {_reason(error)}") from error
+
+    def _open_and_encode(self) -> None:
+        try:
+            file = self._made()
+        except UserError as error:
+            self._fail(str(error))
+            while self._waiting.get() is not None:
+                self._lost += 1
+        else:
+            self._encode(file)
 
     def _encode(self, file: _File) -> None:
         """Write what is offered until close(); after an error throw it away, and count that."""
         while (item := self._waiting.get()) is not None:
             index, slot = item
-            if self.failed:
+            if self.failed or self._abandoned:
                 self._lost += 1
             else:
                 self._write(file, index, slot)
             self._slots.append(slot)
         if not self.failed:
             self._finish(file, None)
+        self._slots.clear()  # a show of many sizes keeps the counts of each, not its memory
 
     def _write(self, file: _File, index: int, slot: NDArray[np.uint8]) -> None:
         before = self._written
@@ -253,10 +296,17 @@ class Recorder:
         except _ERRORS as error:
             failure = failure or _reason(error)
         if not self._written:
-            self.path.unlink(missing_ok=True)
+            self._remove()
         if failure:
-            self.failed = f"{self.path}: {failure}"
-            _log.error("recording stopped, the show goes on: %s", self.failed)
+            self._fail(f"{self.path}: {failure}")
+
+    def _fail(self, failure: str) -> None:
+        self.failed = failure
+        _log.error("recording stopped, the show goes on: %s", failure)
+
+    def _remove(self) -> None:
+        with suppress(OSError):  # gone already, with its folder perhaps
+            self.path.unlink()
 
 
 class _File:

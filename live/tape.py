@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import threading
+import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,33 @@ import moderngl
 
 from live.recorder import Recorder, Tap
 
+_log = logging.getLogger(__name__)
+
+# ns of show time for which a new size stands still before its file begins: dragging the edge of a
+# window passes through dozens of sizes, and each of them would else become a file.
+_SETTLED = 500_000_000
+
 
 class Tape:
-    """Keeps the program picture in a file; in the next file from where its size changes.
+    """Keeps the program picture in a file; in the next file from where its size has changed.
 
-    Raises UserError where no file can be written, before the show.
+    The first file is made at once: raises UserError where that cannot be, before the show. In
+    mid-show nothing is raised and nothing waits. What cannot be recorded is logged once and ends
+    the recording, not the show; the frames from there on count as dropped, as do those between two
+    files, while the size changes.
     """
 
     def __init__(self, ctx: moderngl.Context, path: Path, size: tuple[int, int], fps: float):
         self._ctx = ctx
         self._wished = path
         self._fps = fps
-        self._recorders: list[Recorder] = []  # the last one is running
-        self._closing: list[threading.Thread] = []
-        self._begin(size)
+        self._size = size
+        self._since = 0  # show time (ns) at which the size changed last
+        self._stopped = False
+        self._missed = 0  # frames that no recorder was offered
+        self._tap: Tap | None = Tap(ctx, size)
+        self._recorders = [Recorder(path, size, fps)]  # the last one is running, if there is a tap
+        self._recorders[0].start()
 
     @property
     def path(self) -> Path:
@@ -32,41 +46,61 @@ class Tape:
 
     @property
     def counts(self) -> dict[str, Any]:
-        """Frames written, dropped and duplicated, and the files, over all of them."""
+        """Frames written, dropped and duplicated over all files, and the files that exist."""
         counts = [recorder.counts for recorder in self._recorders]
+        files = [recorder.path for recorder in self._recorders if recorder.counts.files]
         return {
             "written": sum(count.written for count in counts),
-            "dropped": sum(count.dropped for count in counts),
+            "dropped": sum(count.dropped for count in counts) + self._missed,
             "duplicated": sum(count.duplicated for count in counts),
-            "files": [str(recorder.path) for recorder in self._recorders],
+            "files": [str(path) for path in files if path.exists()],
         }
 
     def see(self, target: moderngl.Framebuffer, at: int) -> None:
         """Record the program picture of show time `at` (ns); never waits for the encoder."""
-        if target.size != self._tap.size:
+        if target.size != self._size:
             self._end()
-            self._begin(target.size)
+            self._size, self._since = target.size, at
+        if self._tap is None and not self._stopped and at - self._since >= _SETTLED:
+            self._begin()
+        if self._tap is None or self._recorders[-1].failed:
+            self._missed += 1
+            return
         for taken in self._tap.take(target, at):
             self._recorders[-1].offer(taken.pixels, taken.show_time_ns)
 
-    def close(self) -> None:
-        """Finish the files; returns when they are complete."""
-        self._end()
-        for thread in self._closing:
-            thread.join()
+    def close(self, timeout_s: float = 1.0) -> None:
+        """Complete the files; what is not complete after `timeout_s` seconds is left and logged.
 
-    def _begin(self, size: tuple[int, int]) -> None:
-        self._tap = Tap(self._ctx, size)
-        recorder = Recorder(self._wished, size, self._fps)
-        recorder.start()
+        Such a file stays what a kill leaves: fragments that can be read. The frames that still
+        waited for the encoder count as dropped.
+        """
+        deadline = time.monotonic() + timeout_s
+        self._end()
+        for recorder in self._recorders:
+            recorder.close(max(0.0, deadline - time.monotonic()))
+
+    def _begin(self) -> None:
+        """Go on in the next file, unless a file has failed: whoever reads the log knows of that."""
+        self._stopped = any(recorder.failed for recorder in self._recorders)
+        if self._stopped:
+            return
+        try:
+            recorder = Recorder(self._wished, self._size, self._fps)
+            self._tap = Tap(self._ctx, self._size)
+        except (moderngl.Error, MemoryError) as error:
+            self._stopped = True
+            _log.error("recording stopped, the show goes on: %s", error)
+            return
+        recorder.start_unseen()
         self._recorders.append(recorder)
 
     def _end(self) -> None:
-        """Let the encoder finish by itself: the show does not wait for it."""
+        """End the file; its encoder completes it by itself, the show does not wait for it."""
+        if self._tap is None:
+            return
         for taken in self._tap.drain():
             self._recorders[-1].offer(taken.pixels, taken.show_time_ns)
         self._tap.release()
-        finish = self._recorders[-1].close
-        thread = threading.Thread(target=finish, name="recorder-end", daemon=True)
-        thread.start()
-        self._closing.append(thread)
+        self._tap = None
+        self._recorders[-1].end()

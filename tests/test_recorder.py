@@ -363,6 +363,70 @@ def test_a_recorder_refuses_pictures_of_another_size(tmp_path: Path) -> None:
     recorder.close()
 
 
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """The encoder stands still before its 21st frame until this is set."""
+    gate = threading.Event()
+    write = live.recorder._File.write
+
+    def slow(file: live.recorder._File, index: int, rgba: Pixels) -> int:
+        assert index < 20 or gate.wait(60)
+        return write(file, index, rgba)
+
+    monkeypatch.setattr(live.recorder._File, "write", slow)
+    yield gate
+    gate.set()
+
+
+def test_what_is_not_encoded_in_time_is_left_and_said(
+    tmp_path: Path,
+    held: threading.Event,
+    encoded: threading.Semaphore,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    recorder = Recorder(tmp_path / "a.mp4", (64, 32), fps=10)
+    path = recorder.start()
+    for i in range(20):
+        recorder.offer(flat(i * 10), i * 100 * MS)
+        assert encoded.acquire(timeout=60)
+    for i in range(20, 25):
+        recorder.offer(flat(i * 10), i * 100 * MS)
+    recorder.close(timeout_s=0.01)
+    recorder.close(timeout_s=0.01)
+    assert len(caplog.records) == 1
+    assert "not complete when the program ended" in caplog.text
+    assert str(path) in caplog.text
+    fragments = levels(path)  # nothing has been written to its end
+    assert len(fragments) >= 20 - 5
+    assert fragments == [i * 10 for i in range(len(fragments))]
+    counts = recorder.counts
+    assert (counts.written, counts.dropped, counts.files) == (20, 5, 1)
+    held.set()
+    recorder.close()
+    assert recorder.counts.written == 21  # the one in work; the others are not waited for
+    assert recorder.counts.dropped == 4
+
+
+def test_a_file_made_in_mid_show_takes_frames_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    opened = live.recorder._opened
+
+    def slow(*args: object) -> object:
+        assert gate.wait(10), "the file is made on the thread that offers the frames"
+        return opened(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(live.recorder, "_opened", slow)
+    recorder = Recorder(tmp_path / "a.mp4", (64, 32), fps=10)
+    recorder.start_unseen()
+    for i in range(5):
+        recorder.offer(flat(i * 10), i * 100 * MS)
+    gate.set()
+    recorder.close()
+    assert levels(recorder.path) == [0, 10, 20, 30, 40]
+
+
 # The tap.
 
 
