@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import shaders
-from live.texture import Picture
+from live.texture import Picture, new_texture
 
 Fit: TypeAlias = Literal["contain", "cover", "mirror"]
 Size: TypeAlias = tuple[int, int]
@@ -94,11 +94,14 @@ class Compositor:
         return self.target.size
 
     def resize(self, size: Size) -> None:
-        """Give the output another size; the target is another, black framebuffer then."""
+        """Give the output another size; the target is another, black framebuffer then.
+
+        Raises moderngl.Error if there is no memory for it; the target then stays as it was.
+        """
         if size == self.size or min(size) < 1:  # a minimised window has no pixels: keep the last
             return
-        _release(self.target)
-        self.target = _canvas(self._ctx, size)
+        before, self.target = self.target, _canvas(self._ctx, size)
+        _release(before)
 
     def compose(self, first: Picture | None, second: Picture | None, look: Look) -> None:
         """Draw the program picture into `target`.
@@ -196,11 +199,13 @@ class _Strip:
             source = self._reduced(source, 0, (place.width, source.height))
         if place.height < source.height:
             source = self._reduced(source, 1, (source.width, place.height))
+        canvas = self._canvas("strip", (visible.width, source.height + 4))
+        # From here on nothing fails: without memory for the canvas the strip stays what it was.
         self.begin, self.rows = visible.left - place.left, source.height
         self._widen.program["ratio"] = source.width / place.width
         self._widen.program["last"] = (source.width - 1, source.height - 1)
         self._widen.program["begin"] = self.begin
-        self._draw(self._widen, source, self._canvas("strip", (visible.width, self.rows + 4)))
+        self._draw(self._widen, source, canvas)
         self._made_of = made_of
 
     def release(self) -> None:
@@ -225,11 +230,12 @@ class _Strip:
         quad.render(moderngl.TRIANGLE_STRIP, vertices=4)
 
     def _canvas(self, name: str, size: Size) -> moderngl.Framebuffer:
-        canvas = self._canvases.get(name)
-        if canvas is None or canvas.size != size:
-            if canvas is not None:
-                _release(canvas)
-            canvas = self._canvases[name] = _canvas(self._ctx, size)
+        before = self._canvases.get(name)
+        if before is not None and before.size == size:
+            return before
+        canvas = self._canvases[name] = _canvas(self._ctx, size)
+        if before is not None:
+            _release(before)
         return canvas
 
 
@@ -248,9 +254,12 @@ def _quad(ctx: moderngl.Context, fragment: str, vertex: str = "quad.vert") -> mo
 
 
 def _canvas(ctx: moderngl.Context, size: Size) -> moderngl.Framebuffer:
-    texture = ctx.texture(size, 4)
-    texture.filter = (moderngl.NEAREST, moderngl.NEAREST)
-    canvas = ctx.framebuffer([texture])
+    texture = new_texture(ctx, size)
+    try:
+        canvas = ctx.framebuffer([texture])
+    except moderngl.Error:
+        texture.release()
+        raise
     canvas.clear(0.0, 0.0, 0.0, 1.0)
     return canvas
 

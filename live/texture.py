@@ -23,6 +23,19 @@ if TYPE_CHECKING:
 _RING = 3  # pixel buffers: one being filled, one in transfer, one in use by the frame on screen
 
 
+def new_texture(ctx: moderngl.Context, size: tuple[int, int]) -> moderngl.Texture:
+    """Return an RGBA8 texture that shaders fetch from, never sample.
+
+    Raises moderngl.Error if the GPU has no memory for it; moderngl itself does not look.
+    """
+    texture = ctx.texture(size, 4)
+    if ctx.error == "GL_OUT_OF_MEMORY":
+        texture.release()
+        raise moderngl.Error(f"no memory for a texture of {size[0]}x{size[1]}")
+    texture.filter = (moderngl.NEAREST, moderngl.NEAREST)
+    return texture
+
+
 class Picture:
     """One picture on the GPU, RGBA8 without mipmaps; its alpha is ignored, pictures are opaque.
 
@@ -54,7 +67,7 @@ class Picture:
         """Take `pixels`, width * height * 4 contiguous bytes, R G B A, the top row first.
 
         They are copied before this returns. Raises ValueError if their number, order or size is
-        wrong; the picture then stays as it was.
+        wrong, moderngl.Error if there is no memory; the picture then stays as it was.
         """
         view = pixels.data if isinstance(pixels, np.ndarray) else memoryview(pixels)
         if not (0 < width <= self._largest and 0 < height <= self._largest):
@@ -84,9 +97,15 @@ class Picture:
             self._texture = None
 
     def _resize(self, width: int, height: int) -> None:
+        """Make the texture and the buffers, and only then free those that they replace."""
+        texture = new_texture(self._ctx, (width, height))
+        ring: list[moderngl.Buffer] = []
+        for _ in range(0 if self._direct else _RING):
+            ring.append(self._ctx.buffer(reserve=width * height * 4, dynamic=True))
+            if self._ctx.error == "GL_OUT_OF_MEMORY":
+                texture.release()
+                for made in ring:
+                    made.release()
+                raise moderngl.Error(f"no memory for pixel buffers of {width}x{height}")
         self.release()
-        self._texture = self._ctx.texture((width, height), 4)
-        self._texture.filter = (moderngl.NEAREST, moderngl.NEAREST)  # shaders fetch, never sample
-        if not self._direct:
-            size = width * height * 4
-            self._ring = [self._ctx.buffer(reserve=size, dynamic=True) for _ in range(_RING)]
+        self._texture, self._ring = texture, ring

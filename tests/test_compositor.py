@@ -4,16 +4,20 @@ The references in tests/data/compositor are made anew by `python -m tests.test_c
 them before committing them.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import moderngl
 import numpy as np
+import psutil
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
 import live.texture
 from live.compositor import Compositor, Fit, Look, Rectangle, placed
+from live.offscreen import is_software
 from live.texture import Picture
 
 REFERENCES = Path(__file__).parent / "data" / "compositor"
@@ -270,6 +274,37 @@ def test_new_pixels_new_sizes_and_new_outputs_are_followed(gl: moderngl.Context)
         assert difference(compositor.read(), expected(pixels, size, fit)).max() <= 1.5
 
 
+def test_a_size_without_memory_leaves_the_last_program_picture(gl: moderngl.Context) -> None:
+    pixels = edges(64, 32)
+    shown = picture(gl, pixels)
+    compositor = Compositor(gl, (64, 32))
+    compositor.compose(shown, None, Look())
+    with pytest.raises(moderngl.Error):
+        compositor.resize((gl.info["GL_MAX_TEXTURE_SIZE"] + 1, 32))
+    assert compositor.size == (64, 32)
+    np.testing.assert_array_equal(compositor.read(), pixels)
+    compositor.compose(shown, None, Look(master=0.5))
+    assert difference(compositor.read(), pixels[..., :3].astype(float) * 0.5).max() <= 1
+    compositor.resize((120, 40))
+    compositor.compose(shown, None, Look("cover"))
+    assert difference(compositor.read(), expected(pixels, (120, 40), "cover")).max() <= 1.5
+
+
+def test_a_place_without_memory_leaves_the_picture_in_the_last_one(gl: moderngl.Context) -> None:
+    """Cut out of the middle, so that where the strip begins and its rows must stay too."""
+    pixels = edges(64, 32)
+    shown = picture(gl, pixels)
+    compositor = Compositor(gl, (30, 40))
+    compositor.compose(shown, None, Look("cover"))
+    (strip,) = compositor._strips.values()
+    wide = gl.info["GL_MAX_TEXTURE_SIZE"] + 1
+    too_large = Rectangle(0, 0, wide, wide // 2)
+    with pytest.raises(moderngl.Error):
+        strip.follow(shown, too_large, too_large)
+    compositor.compose(shown, None, Look("cover"))
+    assert difference(compositor.read(), expected(pixels, (30, 40), "cover")).max() <= 1.5
+
+
 def test_a_minimised_window_keeps_the_last_size(gl: moderngl.Context) -> None:
     compositor = Compositor(gl, (64, 32))
     compositor.resize((0, 0))
@@ -353,6 +388,45 @@ def test_wrong_pixels_are_refused_and_the_picture_stays(gl: moderngl.Context) ->
     compositor = Compositor(gl, (16, 8))
     compositor.compose(shown, None, Look())
     np.testing.assert_array_equal(compositor.read(), pixels)
+
+
+@contextmanager
+def memory_left(size: int) -> Iterator[None]:
+    """This process, and with it software GL, gets no more than so many bytes."""
+    resource = pytest.importorskip("resource", reason="limits of a process are a POSIX matter")
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+@pytest.mark.parametrize("direct", [True, False], ids=["direct", "through pixel buffers"])
+def test_a_frame_without_memory_leaves_the_last_picture(
+    gl: moderngl.Context, monkeypatch: pytest.MonkeyPatch, direct: bool
+) -> None:
+    if not is_software(gl.info["GL_RENDERER"]):
+        pytest.skip("the memory of a GPU cannot be limited")
+    monkeypatch.setattr(live.texture, "is_software", lambda renderer: direct)
+    side = 8192
+    pixels = edges(16, 8)
+    shown = picture(gl, pixels)
+    large = np.zeros((side, side, 4), np.uint8)  # memory that is never touched
+    # The texture fits only where it is the buffers that shall not.
+    with (
+        memory_left(large.nbytes // 2 if direct else large.nbytes * 2),
+        pytest.raises(moderngl.Error, match="no memory for a" if direct else "no memory for pixel"),
+    ):
+        shown.upload(large, side, side)
+    assert (shown.size, shown.uploads) == ((16, 8), 1)
+    compositor = Compositor(gl, (16, 8))
+    compositor.compose(shown, None, Look())
+    np.testing.assert_array_equal(compositor.read(), pixels)
+    brighter = edges(16, 8) // 2
+    shown.upload(brighter, 16, 8)
+    compositor.compose(shown, None, Look())
+    np.testing.assert_array_equal(compositor.read()[..., :3], brighter[..., :3])
 
 
 # Reference pictures: one look each, small enough to be looked at as files.
