@@ -27,6 +27,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -89,7 +90,7 @@ def _claim_standard_output() -> BinaryIO:
 
 
 def _listen(pipe: BinaryIO, requests: queue.SimpleQueue[link.Message]) -> None:
-    """Queue what the stage asks; end the process when it has gone (it never queues more than one).
+    """Queue what the stage asks (never more than one frame, some seeds); end when it has gone.
 
     A thread, so that the end is noticed while torch is loading or a frame is being made.
     """
@@ -170,4 +171,10 @@ def _render(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        code = main()
+    except BaseException:  # noqa: BLE001 - all of them: see below
+        traceback.print_exc()
+        code = 1
+    # Not sys.exit: the listening thread sits in standard input, whose lock Python would then want.
+    os._exit(code)

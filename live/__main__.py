@@ -1,5 +1,17 @@
-"""`python -m live` is the `anthesis` command."""
+"""The `anthesis` command, also `python -m live`."""
 
-from live.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line; Ctrl-C is no fault, not even while modules are being imported."""
+    try:
+        from live.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -39,6 +39,7 @@ FADE_IN = 1 * SECOND  # from black, or the holding picture, to the first frame
 FADE_OUT = SECOND // 2  # at the end; Ctrl-C has two seconds for everything
 VSYNC_SLACK = 0.25  # see Pacer
 LEAD_GAIN = 0.1  # how fast the lead follows the lateness that is seen
+LONGEST_STEP = SECOND // 10  # one late frame says little about the next
 LONGEST_LEAD = SECOND // 2
 
 
@@ -126,6 +127,7 @@ class Stage:
         self._prompter = prompter
         self._desk = desk
         self._tape = tape
+        self._told: set[Path] = set()  # refused networks that the operator knows of
         self._keyboard = Keyboard()
         self._mixer = Mixer()
         self._pictures: dict[Path, Picture] = {}
@@ -135,6 +137,8 @@ class Stage:
         self._seconds = seconds
         self._ends: int | None = None  # show time
         self._lead = SECOND // 30  # how far ahead of now the next picture will be seen
+        self._mixed_for = 0  # ns of show time that cross-fades have run
+        self._composed_at = 0
         self._fresh: int | None = None  # show time of the picture taken in this turn
         self.last_frame: Frame | None = None  # what the newest picture was made of
         self.presented_at = self._began  # clock
@@ -163,8 +167,10 @@ class Stage:
             self._compose,  # pictures, cross-fade, fit and master become the program picture
             self._record,  # the recorder is shown the program picture
         )
-        self.output.present()
-        self._count()
+        with self.faults:
+            self.output.present()
+        with self.faults:
+            self._count()
 
     def _steps(self, *steps: Callable[[int], None]) -> None:
         """Take steps at the show time that it is now, whatever goes wrong in one of them."""
@@ -195,11 +201,12 @@ class Stage:
     # The steps, in their order
 
     def _hear(self, at: int) -> None:
-        messages = [self._keyboard.read(key, self.show, at) for key in self.output.poll()]
-        if self._desk is not None:
-            messages += self._desk.messages(self.show, at, self.programme)
-        for message in messages:
+        for key in self.output.poll():
+            message = self._keyboard.read(key, self.show, at)
             if message is not None:
+                self._obey(message, at)
+        if self._desk is not None:
+            for message in self._desk.messages(self.show, at, self.programme):
                 self._obey(message, at)
         self.show = control.advance(self.show, at, self.programme)
         if self.output.closing:
@@ -211,9 +218,12 @@ class Stage:
         following = control.upcoming(self.show, self.programme)
         next_up = due if following is None else self._network(following)
         self.ensemble.tend(due, self._mixer.shown, next_up, now)
-        why = self.ensemble.refused.get(due)  # said already, if the show goes on without it
-        if why is not None and not self._mixer.shown:
-            raise UserError(why)
+        for network in self.ensemble.refused.keys() - self._told:
+            self._told.add(network)
+            why = self.ensemble.refused[network]
+            if network == due and not self._mixer.shown:
+                raise UserError(why)
+            log.error("%s", why)
         for network in self._pictures.keys() - {due, *self._mixer.shown}:
             self._pictures.pop(network).release()
         self.statistics.sample_memory(now, self.ensemble.sources)
@@ -243,27 +253,34 @@ class Stage:
         return {network: blend(readings) for network, readings in layers.items()}
 
     def _take(self, at: int) -> None:
-        for network in {self._network(self.show.voice.cue), *self._mixer.shown}:
-            source = self.ensemble.source(network)
-            frame = None if source is None or self.show.frozen else source.latest()
-            if frame is None:
+        due = self._network(self.show.voice.cue)
+        wanted = () if self.show.frozen else (*self._mixer.shown, due)
+        for source in self.ensemble.sources:
+            frame = source.latest()  # a frame nobody wants now would be an old one later
+            if frame is None or source.network not in wanted:
                 continue
-            if network not in self._pictures:
-                self._pictures[network] = Picture(self.output.ctx)
-            self._pictures[network].upload(frame.pixels, frame.header.width, frame.header.height)
-            self._fresh = frame.header.show_time
+            picture = self._pictures.get(source.network)
+            if picture is None:
+                picture = self._pictures[source.network] = Picture(self.output.ctx)
+            picture.upload(frame.pixels, frame.header.width, frame.header.height)
             self.statistics.frame_taken(frame)
-            self.last_frame = frame
+            if source.network == due:
+                self._fresh = frame.header.show_time
+                self.last_frame = frame
             if not self._mixer.shown:
                 self._begin_to_play(at)
 
     def _compose(self, at: int) -> None:
         self.compositor.resize(self.output.size)
-        cue = self.programme[self.show.voice.cue]
-        fade = round(cue.fade * 60 * SECOND / self.show.transport.bpm)
+        if not self.show.frozen:  # a frozen cross-fade goes on from where it stands
+            self._mixed_for += at - self._composed_at
+        self._composed_at = at
+        due = self.programme[self.show.voice.cue]
+        fade = round(due.fade * 60 * SECOND / self.show.transport.bpm)
         if not self._mixer.shown:
             fade = FADE_IN
-        mix = self._mixer.follow(self._network(self.show.voice.cue), self._pictures, fade, at)
+        network = self._network(self.show.voice.cue)
+        mix = self._mixer.follow(network, self._pictures, fade, self._mixed_for)
         look = Look(
             fit=self.setlist.show.fit,
             master=self.show.level(at) * self._curtain(at),
@@ -271,6 +288,9 @@ class Stage:
         )
         self.compositor.compose(self._seen(mix.first), self._seen(mix.second), look)
         self.compositor.show(self.output.screen)
+        if self._holding is not None and len(self._mixer.shown) == 1 and mix.first is not None:
+            self._holding.release()  # it has had its time
+            self._holding = None
 
     def _record(self, at: int) -> None:
         if self._tape is not None and self._mixer.shown:
@@ -280,8 +300,8 @@ class Stage:
         now = self.presented_at = self.clock.now()
         lateness = None if self._fresh is None else self.show_time(now) - self._fresh
         if lateness is not None:
-            lead = self._lead + round(LEAD_GAIN * lateness)
-            self._lead = min(max(lead, 0), LONGEST_LEAD)
+            step = round(LEAD_GAIN * min(max(lateness, -LONGEST_STEP), LONGEST_STEP))
+            self._lead = min(max(self._lead + step, 0), LONGEST_LEAD)
         self.statistics.frame_presented(now, self._fresh is not None, lateness)
         self._prompt(now)
 
@@ -299,6 +319,7 @@ class Stage:
         )
         if line is not None:
             self.output.operator(line)
+            self._pacer.period = round(SECOND / self.output.refresh_hz)  # of another monitor now?
 
     # What the steps are made of
 
@@ -316,7 +337,8 @@ class Stage:
                 log.warning("%s: %s", message.address, error)
 
     def _begin_to_play(self, at: int) -> None:
-        """The first picture is there: from here the clock drives the path."""
+        """The first picture is there: from here the clock drives the path, and nothing stops it."""
+        self.faults.starting = False
         self._obey(Message("play", (1,)), at)
         if self._seconds is not None and self._ends is None:
             self._ends = at + round(self._seconds * SECOND)

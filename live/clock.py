@@ -1,4 +1,4 @@
-"""The only place that reads a clock. Everything else has time handed in."""
+"""The stage's clock. Its logic reads none: time is handed in."""
 
 from __future__ import annotations
 
@@ -55,16 +55,16 @@ class Pacer:
     """
 
     def __init__(self, clock: Clock, hz: float, slack: float) -> None:
-        self.period = round(1e9 / hz)
-        self._early = round(self.period * slack)
+        self.period = round(1e9 / hz)  # ns; may be changed at any time
+        self._slack = slack
         self._clock = clock
         self._last = clock.now()
 
     def wait(self) -> None:
-        """Call after each presented frame."""
+        """Return when the next turn is due; call once a turn."""
         now = self._clock.now()
         due = self._last + self.period
-        if due - now > self._early:
+        if due - now > self.period * self._slack:
             self._clock.sleep_until(due)
             self._last = due
         elif 0 <= now - due < self.period:  # a little late: keep the beat

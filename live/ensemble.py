@@ -1,14 +1,15 @@
 """The networks of a show: which engines run, and the paths that their mapping makes possible.
 
 At any time there are engines for what is on screen and for what comes next, so that a cue on
-another network begins without a wait. Where the device cannot hold two, the engine of the old
-picture makes room as soon as the new one is due, and its last frame bridges the change.
+another network begins without a wait. Where the device cannot hold two, which shows in an engine
+that ends while it loads, the engine of the old picture makes room as soon as the new one is due,
+and its last frame bridges the change.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from engine.errors import UserError
@@ -16,9 +17,10 @@ from engine.link import NetworkFacts
 from engine.path import Path as Morph
 from live import keys
 from live.setlist import Cue, SetList
-from live.source import Seed, Source
+from live.source import Outage, Seed, Source
 
-log = logging.getLogger(__name__)
+BURIAL_S = 0.5  # that the end of a show waits for its engines to be gone
+STILLBORN = 3  # engines that may end while loading before their network counts as refused
 
 Start = Callable[[Path, Iterable[Seed], int], Source]
 """Begins to make pictures with a network: its file, the seeds to map, the clock in ns."""
@@ -33,8 +35,16 @@ class Ensemble:
         self._playing: dict[Path, Source] = {}
         self._paths: dict[int, Morph] = {}
         self._fitting: set[Path] = set()
+        self._not_beside: set[Path] = set()  # too large to be warmed up beside another
         self.refused: dict[Path, str] = {}  # networks that cannot be performed, and why
-        self.sources: list[Source] = []  # every one there was, for the statistics
+        self.facts: NetworkFacts | None = None  # of the first network that performed
+        self.restarts = 0  # of engines that are no longer needed
+        self.outages: list[Outage] = []  # likewise
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Those that play just now."""
+        return tuple(self._playing.values())
 
     def source(self, network: Path) -> Source | None:
         """What makes this network's pictures just now."""
@@ -44,41 +54,51 @@ class Ensemble:
         """The path of a cue, once its network has mapped the cue's seeds."""
         return self._paths.get(cue)
 
-    def tend(self, due: Path, visible: Iterable[Path], next_up: Path, now: int) -> None:
+    def tend(self, due: Path, visible: Collection[Path], next_up: Path, now: int) -> None:
         """Once a frame: the network of the cue, those still on screen, the one that comes next."""
+        if due not in self._playing and due not in self.refused:
+            self._begin(due, now)
         lead = self._playing.get(due)
-        wanted = [due, *visible]
+        wanted = {due, *visible}
         if lead is not None and lead.facts is not None:
-            wanted.append(next_up)
-        elif lead is not None and lead.restarts:
-            wanted = [due]  # it dies as it loads: give it the device to itself
-        for network in [n for n in self._playing if n not in wanted]:
+            wanted.add(next_up)
+            if next_up not in {*self._playing, *self.refused, *self._not_beside}:
+                self._begin(next_up, now)
+        elif lead is not None and lead.stillborn:
+            wanted = {due}  # it dies as it loads: give it the device to itself
+        for network in self._playing.keys() - wanted:
             self._leave(network)
-        for network in wanted:
-            if network not in self._playing and network not in self.refused:
-                self._begin(network, now)
         for network, source in list(self._playing.items()):
             source.tend(now)
-            if source.refusal is not None:
-                self._refuse(network, source.refusal)
-            elif source.facts is not None:
-                self._prepare(network, source, source.facts)
+            self._look_at(network, source, is_due=network == due)
 
     def close(self) -> None:
         """End every engine."""
-        for source in self._playing.values():
+        for source in self.sources:
             source.close()
-        for source in self._playing.values():
-            source.join(timeout_s=1.0)
-        self._playing.clear()
+        deadline = time.monotonic() + BURIAL_S
+        for source in self.sources:
+            source.join(max(deadline - time.monotonic(), 0.0))
+
+    def _look_at(self, network: Path, source: Source, is_due: bool) -> None:
+        if source.refusal is not None:
+            self._refuse(network, source.refusal)
+        elif source.facts is not None:
+            self.facts = self.facts or source.facts
+            self._build_paths(network, source, source.facts)
+        elif not is_due and source.stillborn == 2:
+            self._not_beside.add(network)
+            self._leave(network)
+        elif is_due and source.stillborn == STILLBORN:
+            why = f"{network}: {STILLBORN} engines ended while loading it; try --device cpu"
+            self._refuse(network, why)
 
     def _begin(self, network: Path, now: int) -> None:
         seeds = set[Seed]().union(*(keys.wanted(cue) for _, cue in self._cues(network)))
         source = self._start(network, sorted(seeds, key=str), now)
         self._playing[network] = source
-        self.sources.append(source)
 
-    def _prepare(self, network: Path, source: Source, facts: NetworkFacts) -> None:
+    def _build_paths(self, network: Path, source: Source, facts: NetworkFacts) -> None:
         """See that the keys fit, once the network is known; build the paths, once seeds are mapped.
 
         All cues of the network at once: a key that does not fit is found before the show begins
@@ -96,12 +116,14 @@ class Ensemble:
             self._refuse(network, str(error))
 
     def _refuse(self, network: Path, why: str) -> None:
-        log.error("%s", why)
         self.refused[network] = why
         self._leave(network)
 
     def _leave(self, network: Path) -> None:
-        self._playing.pop(network).close()
+        source = self._playing.pop(network)
+        self.restarts += source.restarts
+        self.outages += source.outages
+        source.close()
 
     def _cues(self, network: Path) -> list[tuple[int, Cue]]:
         return [(n, cue) for n, cue in enumerate(self._setlist.cues) if cue.network == network]

@@ -14,11 +14,13 @@ class Faults:
     """Wraps each step of a frame: what goes wrong is logged once per place, and counted.
 
     The steps that follow run all the same, so that master and blackout act and the last good
-    picture stays whatever is broken. `UserError` passes: at the start, bad input must be loud.
+    picture stays whatever is broken. While `starting`, `UserError` passes: bad input must be loud
+    then.
     """
 
     def __init__(self) -> None:
         self.count = 0
+        self.starting = True
         self._known: set[tuple[type[BaseException], str, int]] = set()
 
     def __enter__(self) -> None:
@@ -32,7 +34,7 @@ class Faults:
     ) -> bool:
         if error is None or kind is None or trace is None:
             return False
-        if not isinstance(error, Exception) or isinstance(error, UserError):
+        if not isinstance(error, Exception) or (self.starting and isinstance(error, UserError)):
             return False
         self.count += 1
         last = trace

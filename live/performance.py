@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -31,6 +31,7 @@ from live.prompter import Prompter
 from live.setlist import SetList
 from live.source import Supervised
 from live.statistics import Statistics, in_words, process_started, write
+from live.terminal import Terminal, TerminalHandler
 
 if TYPE_CHECKING:
     from live.tape import Tape
@@ -61,12 +62,22 @@ class Options:
 
 def perform(setlist: SetList, options: Options) -> None:
     """Perform a set list from opening to end. Raises UserError for whatever the user can mend."""
-    prompter = Prompter()
+    terminal = Terminal()
+    log_handler = TerminalHandler(terminal)
+    with ExitStack() as outermost:
+        outermost.callback(terminal.close)
+        outermost.enter_context(_logging_to(log_handler))
+        signals = outermost.enter_context(_Signals())
+        with suppress(KeyboardInterrupt):  # before there is a stage, or the second time
+            _perform(setlist, options, Prompter(terminal), signals)
+
+
+def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _Signals) -> None:
     clock = WallClock()
     statistics = Statistics(process_started())
     cue = 0 if options.cue is None else setlist.find(options.cue)
     holding = _holding(setlist.show.holding)
-    _look_at_files(setlist)
+    _look_at_files(setlist, options)
     with ExitStack() as closing:
         desk = _desk(setlist, options, prompter, closing)
         ensemble = Ensemble(setlist, partial(Supervised, options.device))
@@ -89,13 +100,13 @@ def perform(setlist: SetList, options: Options) -> None:
             cue=cue,
             seconds=options.seconds,
         )
-        with _ended_by_signals(stage):
-            stage.run()
+        signals.end = stage.end
+        stage.run()
+        ended = clock.now()
         prompter.clear()
-        closing.close()
     summary = statistics.summary(
-        facts=next((s.facts for s in ensemble.sources if s.facts is not None), None),
-        sources=ensemble.sources,
+        ended,
+        ensemble,
         osc=(desk.counts if desk is not None else Counts()).asdict(),
         recorder=tape.counts if tape is not None else NOTHING_RECORDED,
         faults=stage.faults.count,
@@ -105,8 +116,10 @@ def perform(setlist: SetList, options: Options) -> None:
         write(summary, options.stats)
 
 
-def _look_at_files(setlist: SetList) -> None:
-    """Find what is wrong with latents and networks as far as that takes no time."""
+def _look_at_files(setlist: SetList, options: Options) -> None:
+    """Find what is wrong with files as far as that takes no time."""
+    if options.record is not None and options.record.suffix not in ("", ".mp4"):
+        raise UserError(f"--record {options.record}: a recording is an .mp4 file")
     for cue in setlist.cues:
         keys.check(cue)
     for network in {cue.network for cue in setlist.cues}:
@@ -118,7 +131,8 @@ def _holding(path: Path | None) -> np.ndarray | None:
     if path is None:
         return None
     try:
-        with Image.open(path) as picture:
+        # Named formats: for PostScript, Pillow would run a program on the user's file.
+        with Image.open(path, formats=("PNG", "JPEG", "WEBP", "TIFF", "BMP")) as picture:
             picture.thumbnail((4096, 4096))
             return np.asarray(ImageOps.exif_transpose(picture).convert("RGBA"))
     except (OSError, ValueError, Image.DecompressionBombError) as error:
@@ -192,21 +206,39 @@ def _unused_name() -> Path:
 
 
 @contextmanager
-def _ended_by_signals(stage: Stage) -> Iterator[None]:
-    """Ctrl-C and SIGTERM fade out; a second one does not wait for that."""
-    asked = False
-
-    def end(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-        stage.end()
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+def _logging_to(handler: logging.Handler) -> Iterator[None]:
+    """All log records to one handler while a show is on."""
+    root = logging.getLogger()
+    before, root.handlers = root.handlers, [handler]
     try:
-        with suppress(KeyboardInterrupt):
-            yield
+        yield
     finally:
-        for number, handler in before.items():
+        root.handlers = before
+
+
+class _Signals:
+    """Ctrl-C and SIGTERM, from the first moment to the last.
+
+    While there is a stage, the first one has it fade out. One before that, or a second one, raises
+    KeyboardInterrupt; what follows while everything is being closed is ignored.
+    """
+
+    def __init__(self) -> None:
+        self.end: Callable[[], None] | None = None
+
+    def __enter__(self) -> _Signals:
+        self._before = {n: signal.signal(n, self._heard) for n in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        end, self.end = self.end, None
+        if end is not None:
+            end()
+            return
+        for other in self._before:
+            signal.signal(other, signal.SIG_IGN)
+        raise KeyboardInterrupt

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from typing import TextIO
 
 from live.control import position
 from live.keyboard import HELP
 from live.show import Programme, Show
+from live.terminal import Terminal
 
 EVERY_NS = 500_000_000
-CLEAR_LINE = "\r\x1b[K"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +25,16 @@ class Prompt:
 
 
 class Prompter:
-    """One line that is kept up to date while a person watches, and plain lines besides."""
+    """Speaks to the operator through a terminal."""
 
-    def __init__(self, terminal: TextIO = sys.stderr) -> None:
+    def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
-        self._live = terminal.isatty()
         self._told_at = 0
         self._presented = 0
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self._terminal.write(f"{CLEAR_LINE if self._live else ''}{text}\n")
-        self._terminal.flush()
+        self._terminal.say(text)
 
     def help(self) -> None:
         """What the keys do."""
@@ -52,16 +48,12 @@ class Prompter:
         rate = (prompt.presented - self._presented) / (elapsed / 1e9)
         self._told_at, self._presented = prompt.now, prompt.presented
         line = _line(prompt, rate)
-        if self._live:
-            self._terminal.write(CLEAR_LINE + line)
-            self._terminal.flush()
+        self._terminal.status(line)
         return line
 
     def clear(self) -> None:
-        """Take the line away, before other text."""
-        if self._live:
-            self._terminal.write(CLEAR_LINE)
-            self._terminal.flush()
+        """Take the operator's line away, before other text."""
+        self._terminal.status("")
 
 
 def _line(prompt: Prompt, rate: float) -> str:

@@ -2,9 +2,8 @@
 
 `Engine` is one child process; `Supervised` keeps one network performing across engines, because an
 engine may die at any time; `Fake` is the same thing without a process, for rehearsing the stage.
-The stage calls all of this from its render thread and is never kept waiting: what an engine says is
-read by a thread of its own, which also buries it, and nothing here blocks on an engine that says
-nothing.
+The stage calls all of this from its render thread and is never kept waiting: an engine is started,
+heard and buried by a thread of its own, and nothing here blocks on an engine that says nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -32,6 +31,7 @@ NO_ANSWER_NS = 3_000_000_000  # a request unanswered for so long: the engine cou
 LOADING_NS = 120_000_000_000  # a large network on a slow disk, and CUDA's first touch
 BACKOFF_S = (0.0, 1.0, 2.0, 4.0, 8.0)  # before the next engine, when engines keep dying young
 YOUNG_NS = 20_000_000_000
+CHUNK = 64  # seeds asked for at once
 
 Seed = tuple[int, int | None]
 """A seed and, for conditional networks, its class."""
@@ -68,7 +68,9 @@ class Source(Protocol):
 
     network: Path
     restarts: int
+    stillborn: int  # engines in a row that ended before they were ready
     outages: list[Outage]
+    lost_at: int | None  # since when there is no engine, in an outage; clock in ns
     facts: NetworkFacts | None  # once an engine was ready
     refusal: str | None  # why the network cannot be performed at all; one line
 
@@ -96,51 +98,40 @@ class Source(Protocol):
 
 
 class Engine:
-    """One engine process, its block, and the thread that hears it."""
+    """One engine process, its block, and the thread that starts, hears and buries it."""
 
     def __init__(
-        self, network: Path, device: str, seeds: Iterable[Seed], generation: int, now: int
+        self, network: Path, device: str, seeds: Sequence[Seed], generation: int, now: int
     ) -> None:
         self.facts: NetworkFacts | None = None
         self.mapped: dict[Seed, Floats] = {}
         self.refusal: str | None = None
+        self.ended = False  # and everything that it said has been taken in
         self.started = now
-        self._generation = generation
+        self.process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
+        self._killed = False
+        self._to_map = [seeds[i : i + CHUNK] for i in range(0, len(seeds), CHUNK)]
         self._pending: Request | None = None
         self._asked_at: int | None = None  # when the request in the engine's hands was sent
         self._held: int | None = None  # slot that the stage is reading
         self._waiting: int | None = None  # slot with a frame nobody has taken
         self._serial = 0
         self._block = link.SharedBlock.create()
-        descriptor = self._block.descriptor
         arguments = ["--network", network, "--device", device, "--block", self._block.handle]
         arguments += ["--generation", generation]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "engine.worker", *map(str, arguments)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=() if descriptor is None else (descriptor,),
-            start_new_session=sys.platform != "win32",
-        )
-        self._hearing = threading.Thread(
-            target=self._hear, name=f"engine-{generation}", daemon=True
-        )
-        self._hearing.start()
-        if wanted := list(seeds):
-            self._say({"do": "map", "seeds": wanted})
+        self._command = [sys.executable, "-m", "engine.worker", *map(str, arguments)]
+        self._life = threading.Thread(target=self._live, name=f"engine-{generation}", daemon=True)
+        self._life.start()
 
-    @property
-    def alive(self) -> bool:
-        """Whether the process is still there; says nothing about whether it answers."""
-        return self.process.poll() is None
-
-    def silent(self, now: int) -> bool:
-        """Whether it has been busy for longer than a live engine is."""
+    def silent_since(self, now: int) -> int | None:
+        """Since when it is busy, if that is longer than a live engine would be; clock in ns."""
         with self._lock:
             if self.facts is None:
-                return now - self.started > LOADING_NS
-            return self._asked_at is not None and now - self._asked_at > NO_ANSWER_NS
+                return self.started if now - self.started > LOADING_NS else None
+            if self._asked_at is None or now - self._asked_at <= NO_ANSWER_NS:
+                return None
+            return self._asked_at
 
     def ask(self, request: Request) -> None:
         """Hand a request over, or keep it for the moment the engine is free; the newest wins."""
@@ -154,83 +145,118 @@ class Engine:
             if self._waiting is None:
                 return None
             self._held, self._waiting = self._waiting, None
-            slot = self._held
-        header = self._block.read_header(slot)
-        return Frame(
-            header,
-            self._block.frame_ws(slot, header.num_ws, header.w_dim),
-            self._block.pixels(slot, header.width, header.height),
-        )
+            header = self._block.read_header(self._held)
+            return Frame(
+                header,
+                self._block.frame_ws(self._held, header.num_ws, header.w_dim),
+                self._block.pixels(self._held, header.width, header.height),
+            )
 
     def kill(self) -> None:
         """End the process. It has no state, so there is nothing to ask it for first."""
-        with contextlib.suppress(OSError):
-            self.process.kill()
+        with self._lock:
+            self._killed = True
+            if self.process is not None:
+                self.process.kill()
 
     def join(self, timeout_s: float) -> None:
         """Wait until the process has been buried."""
-        self._hearing.join(timeout_s)
+        self._life.join(timeout_s)
+
+    def _live(self) -> None:
+        """Thread: start the process, take in what it says until its pipe closes, bury it.
+
+        All of it is here because the stage must not wait: a start takes milliseconds, and a process
+        that held a GPU can take a second to be gone.
+        """
+        try:
+            process = self._start()
+            self._map_more(process)
+            while (received := link.receive(process.stdout)) is not None:  # type: ignore[arg-type]
+                self._take(process, *received)
+        except OSError as error:  # no memory, no process left
+            log.warning("no engine can be started: %s", error)
+        finally:
+            self._bury()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        descriptor = self._block.descriptor
+        process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=() if descriptor is None else (descriptor,),
+            start_new_session=sys.platform != "win32",
+        )
+        with self._lock:
+            self.process = process
+            if self._killed:
+                process.kill()
+        return process
+
+    def _bury(self) -> None:
+        process = self.process
+        self.ended = True
+        if process is not None:
+            process.kill()  # had it closed its pipe and lived on
+            process.wait()
+        with self._lock:
+            self._pending = self._waiting = None
+            if process is not None:
+                for pipe in (process.stdin, process.stdout):
+                    with contextlib.suppress(OSError):
+                        pipe.close()  # type: ignore[union-attr]
+            self._block.close()
 
     def _dispatch(self) -> None:
         """Send what is pending, if the engine is free to take it. Called with the lock held."""
         request = self._pending
-        if request is None or self._asked_at is not None or self.facts is None:
-            return
-        if self.process.stdin is None or self.process.stdin.closed:
+        ready = self.facts is not None and self._asked_at is None and not self.ended
+        if request is None or not ready or self.process is None:
             return
         self._pending = None
         self._asked_at = time.perf_counter_ns()
         self._serial += 1
         slot = next(s for s in range(link.SLOTS) if s not in (self._held, self._waiting))
         self._block.request_ws(*request.ws.shape)[:] = request.ws
-        self._say(
-            {
-                "do": "render",
-                "serial": self._serial,
-                "slot": slot,
-                "show_time": request.show_time,
-                "noise": request.noise,
-            }
-        )
+        message = {
+            "do": "render",
+            "serial": self._serial,
+            "slot": slot,
+            "show_time": request.show_time,
+            "noise": request.noise,
+        }
+        self._say(self.process, message)
 
-    def _say(self, message: link.Message) -> None:
-        """Write to the engine; messages are far smaller than the pipe, so this never waits."""
-        assert self.process.stdin is not None
-        with contextlib.suppress(OSError):  # it has died; `alive` says so
-            link.send(self.process.stdin, message)  # type: ignore[arg-type]
-
-    def _hear(self) -> None:
-        """Thread: take in what the engine says until its pipe closes, then bury it.
-
-        Burial is here because a process that held a GPU can take a second to be gone.
-        """
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        while (received := link.receive(self.process.stdout)) is not None:  # type: ignore[arg-type]
-            self._take(*received)
-        self.process.wait()
-        self.process.stdout.close()
+    def _map_more(self, process: subprocess.Popen[bytes]) -> None:
+        """Ask for some seeds at a time: less than the pipe holds, and no long silence."""
         with self._lock:
-            self._pending = None
-            with contextlib.suppress(OSError):
-                self.process.stdin.close()
-            self._block.close()
+            if self._to_map:
+                self._say(process, {"do": "map", "seeds": self._to_map.pop(0)})
 
-    def _take(self, message: link.Message, arrays: list[Floats]) -> None:
+    def _say(self, process: subprocess.Popen[bytes], message: link.Message) -> None:
+        """Write to the engine; all that is ever unread is smaller than the pipe: it never waits."""
+        with contextlib.suppress(OSError, ValueError):  # it has died; `ended` will say so
+            link.send(process.stdin, message)  # type: ignore[arg-type]
+
+    def _take(
+        self, process: subprocess.Popen[bytes], message: link.Message, arrays: list[Floats]
+    ) -> None:
         kind = message.pop("is")
         with self._lock:
             if kind == "frame":
                 self._waiting = message["slot"]
                 self._asked_at = None
-                self._dispatch()
             elif kind == "mapped":
                 seeds = [(seed, class_index) for seed, class_index in message["seeds"]]
-                self.mapped = dict(zip(seeds, arrays, strict=True))
+                self.mapped = {**self.mapped, **dict(zip(seeds, arrays, strict=True))}
             elif kind == "ready":
                 self.facts = NetworkFacts(w_avg=arrays[0], **message)
-                self._dispatch()
             elif kind == "refused":
                 self.refusal = message["why"]
+            self._dispatch()
+        if kind == "mapped":
+            self._map_more(process)
 
 
 class Supervised:
@@ -239,17 +265,19 @@ class Supervised:
     def __init__(self, device: str, network: Path, seeds: Iterable[Seed], now: int) -> None:
         self.network = network
         self.restarts = 0
+        self.stillborn = 0
         self.outages: list[Outage] = []
+        self.lost_at: int | None = None
         self.facts: NetworkFacts | None = None
         self.mapped: dict[Seed, Floats] = {}
         self.refusal: str | None = None
         self._device = device
         self._seeds = tuple(seeds)
-        self._engine: Engine | None = Engine(network, device, self._seeds, 0, now)
         self._deaths = 0  # young ones, in a row
-        self._lost_at: int | None = None
         self._start_at = now
+        self._delivered = False
         self._closed = False
+        self._engine: Engine | None = self._another(now)
 
     def tend(self, now: int) -> None:
         """Take over what the engine has learned; replace it if it is dead or silent.
@@ -257,24 +285,27 @@ class Supervised:
         A network that the very first engine refuses is refused for good. Later the last frame
         stays on screen and engines are tried again and again, for the file may come back.
         """
-        engine = self._engine
-        if self._closed:
+        if self._closed or self.refusal is not None:
             return
+        engine = self._engine
         if engine is None:
-            if self.refusal is None and now >= self._start_at:
-                self._start_another(now)
+            if now >= self._start_at:
+                self.restarts += 1
+                self._engine = self._another(now)
             return
         self.facts = self.facts or engine.facts
         self.mapped.update(engine.mapped)
-        if engine.alive and not engine.silent(now):
+        silent_since = engine.silent_since(now)
+        if not engine.ended and silent_since is None:
             return
-        why = engine.refusal or ("ended" if not engine.alive else "stopped answering")
         engine.kill()
         self._engine = None
-        if self.facts is None and engine.refusal is not None:
+        if self.facts is None:
+            self.stillborn += 1
             self.refusal = engine.refusal
-        else:
-            self._mourn(engine, why, now)
+        if self.refusal is None:
+            why = engine.refusal or ("ended" if engine.ended else "stopped answering")
+            self._mourn(engine, why, now, since=silent_since or now)
 
     def ask(self, request: Request) -> None:
         """See `Source.ask`; without an engine the request is simply missed."""
@@ -284,15 +315,18 @@ class Supervised:
     def latest(self) -> Frame | None:
         """See `Source.latest`; a frame after an outage ends it."""
         frame = None if self._engine is None else self._engine.latest()
-        if frame is not None and self._lost_at is not None:
-            self.outages.append(Outage(self._lost_at, frame.header.finished))
-            self._lost_at = None
+        if frame is not None:
+            self._delivered = True
+            if self.lost_at is not None:
+                self.outages.append(Outage(self.lost_at, frame.header.finished))
+                self.lost_at = None
         return frame
 
     @property
     def pid(self) -> int | None:
         """The process of the engine just now."""
-        return None if self._engine is None else self._engine.process.pid
+        process = None if self._engine is None else self._engine.process
+        return None if process is None else process.pid
 
     def memory(self) -> int:
         """See `Source.memory`."""
@@ -312,23 +346,18 @@ class Supervised:
         if self._engine is not None:
             self._engine.join(timeout_s)
 
-    def _start_another(self, now: int) -> None:
-        self.restarts += 1
+    def _another(self, now: int) -> Engine:
         missing = [seed for seed in self._seeds if seed not in self.mapped]
-        try:
-            self._engine = Engine(self.network, self._device, missing, self.restarts, now)
-        except OSError as error:  # no memory, no process left: perhaps in a while
-            log.warning("no engine can be started: %s", error)
-            self._start_at = now + int(BACKOFF_S[-1] * 1e9)
+        return Engine(self.network, self._device, missing, self.restarts, now)
 
-    def _mourn(self, engine: Engine, why: str, now: int) -> None:
+    def _mourn(self, engine: Engine, why: str, now: int, since: int) -> None:
         young = now - engine.started < YOUNG_NS
         self._deaths = self._deaths + 1 if young else 1
         wait = BACKOFF_S[min(self._deaths, len(BACKOFF_S)) - 1]
         log.warning("the engine for %s %s; starting another", self.network.name, why)
         self._start_at = now + int(wait * 1e9)
-        if self._lost_at is None:
-            self._lost_at = now
+        if self._delivered and self.lost_at is None:
+            self.lost_at = since
 
 
 class Fake:
@@ -342,8 +371,9 @@ class Fake:
 
     def __init__(self, network: Path, seeds: Iterable[Seed], now: int = 0) -> None:
         self.network = network
-        self.restarts = 0
+        self.restarts = self.stillborn = 0
         self.outages: list[Outage] = []
+        self.lost_at: int | None = None
         self.refusal: str | None = None
         self.mapped = {seed: self._map(seed) for seed in seeds}
         self.asked: list[Request] = []

@@ -54,10 +54,6 @@ def frame_for(source, show_time, ws):
     return tended(source, arrived)
 
 
-def pid_of(source):
-    return source._engine.process.pid
-
-
 def test_frames_carry_the_ws_that_made_them(flowers):
     first, second = flowers.mapped[7, None], flowers.mapped[21, None]
     assert first.shape == (flowers.facts.num_ws, flowers.facts.w_dim)
@@ -91,7 +87,7 @@ def test_the_newest_request_wins(flowers):
 def test_a_lost_engine_is_replaced_and_the_morph_goes_on(flowers, accident):
     ws = flowers.mapped[7, None]
     _, _, before = frame_for(flowers, 1, ws)
-    lost = pid_of(flowers)
+    lost = flowers.pid
     os.kill(lost, accident)
     flowers.ask(Request(2, flowers.mapped[21, None]))
     header, made_of, after = frame_for(flowers, 3, ws)
@@ -108,7 +104,7 @@ def test_asking_and_tending_never_wait_for_a_stopped_engine(flowers):
     """The clock stands still, so nothing is replaced; a call that waits would hang the test."""
     now = time.perf_counter_ns()
     ws = flowers.mapped[7, None]
-    os.kill(pid_of(flowers), signal.SIGSTOP)
+    os.kill(flowers.pid, signal.SIGSTOP)
     for show_time in range(10_000):  # far more than any pipe holds
         flowers.ask(Request(show_time, ws))
         flowers.tend(now)
@@ -140,7 +136,9 @@ import sys, time
 from pathlib import Path
 from live.source import Supervised
 source = Supervised("cpu", Path(sys.argv[1]), [(7, None)], time.perf_counter_ns())
-print(source._engine.process.pid, flush=True)
+while source.pid is None:
+    pass
+print(source.pid, flush=True)
 while len(source.mapped) < int(sys.argv[2]):
     source.tend(time.perf_counter_ns())
 print("ready", flush=True)
@@ -157,10 +155,10 @@ def test_no_engine_outlives_a_stage_that_was_killed(when):
         stdout=subprocess.PIPE,
         text=True,
     )
-    engine = psutil.Process(int(stage.stdout.readline()))
-    assert stage.stdout.readline() == "ready\n"
-    stage.kill()
-    stage.communicate()
+    with stage:
+        engine = psutil.Process(int(stage.stdout.readline()))
+        assert stage.stdout.readline() == "ready\n"
+        stage.kill()
     engine.wait(timeout=PATIENCE_S)
 
 

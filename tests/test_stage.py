@@ -1,10 +1,12 @@
 """The whole stage in fake time: a fake engine and a fake clock, real state, real picture."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from engine.errors import UserError
 from live.addresses import Message
 from live.app import SECOND, Stage, read
 from live.clock import FakeClock
@@ -15,6 +17,7 @@ from live.prompter import Prompter
 from live.setlist import load_setlist
 from live.source import Fake
 from live.statistics import Statistics
+from live.terminal import Terminal
 
 SETLIST = """
 [show]
@@ -90,7 +93,7 @@ def perform(tmp_path):
             output,
             FakeClock(10**12),
             Statistics(10**12),
-            Prompter(),
+            Prompter(Terminal(io.StringIO())),
             desk=Script(*table),
             **options,
         )
@@ -276,10 +279,85 @@ def test_two_networks_cross_fade_when_the_second_has_a_picture(perform, tmp_path
 def test_statistics_count_what_was_presented(perform):
     stage, fakes = perform(seconds=2.0)
     stage.run()
-    summary = stage.statistics.summary(fakes[0].facts, fakes, {}, {}, stage.faults.count)
+    now = stage.clock.now()
+    summary = stage.statistics.summary(now, stage.ensemble, {}, {}, stage.faults.count)
     frames = summary["frames"]
     assert frames["presented"] == frames["generated"] + frames["repeated"]
     assert summary["seconds"] == pytest.approx(2.0, abs=0.05)
     assert frames["presented"] / summary["seconds"] == pytest.approx(60, rel=0.02)
     assert summary["present_interval_ms"]["p50"] == pytest.approx(1000 / 60, rel=0.01)
     assert summary["network"]["name"] == Path(fakes[0].network).name
+
+
+def test_after_a_freeze_the_picture_is_of_now(perform):
+    stage, _ = perform()
+    turned_until(stage, 1.5)
+    stage.obey(Message("freeze", (1,)))
+    stage.turn()
+    frozen = stage.compositor.read()
+    turned_until(stage, 20)
+    assert np.array_equal(stage.compositor.read(), frozen)
+    stage.obey(Message("freeze", (0,)))
+    lead = stage._lead
+    stage.turn()
+    stage.turn()
+    assert stage.last_frame.header.show_time > 19.9 * SECOND
+    assert abs(stage._lead - lead) < SECOND // 50
+
+
+def test_a_freeze_holds_a_cross_fade_of_two_networks(perform, tmp_path):
+    (tmp_path / "other.safetensors").write_bytes(b"")
+    text = SETLIST.replace('name = "two"', 'name = "two"\nnetwork = "other.safetensors"')
+    stage, _ = perform(text=text)
+    turned_until(stage, 1.5)
+    stage.obey(Message("cue/go", (2,)))
+    turned_until(stage, 1.9)
+    stage.obey(Message("freeze", (1,)))
+    stage.turn()
+    frozen = stage.compositor.read()
+    turned_until(stage, 5)
+    assert np.array_equal(stage.compositor.read(), frozen)
+    stage.obey(Message("freeze", (0,)))
+    turned_until(stage, 5.1)
+    assert len(stage._mixer.shown) == 2  # goes on from where it stood
+    turned_until(stage, 7)
+    assert len(stage._mixer.shown) == 1
+
+
+def test_an_old_frame_of_a_network_kept_warm_is_never_shown(perform, tmp_path):
+    (tmp_path / "other.safetensors").write_bytes(b"")
+    text = SETLIST.replace('name = "two"', 'name = "two"\nnetwork = "other.safetensors"')
+    text = text.replace("fade = 2", "fade = 0").replace("fade = 1", "fade = 0")
+    stage, fakes = perform(text=text)
+    turned_until(stage, 1.0)
+    (other,) = [fake for fake in fakes if fake.network.name == "other.safetensors"]
+    other.ask(fakes[0].asked[-1])  # its answer waits, from when it was last on
+    turned_until(stage, 1.2)
+    make_frame, other.ask = other.ask, lambda request: None  # and now it is slow
+    stage.obey(Message("cue/go", (2,)))
+    turned_until(stage, 1.5)
+    assert stage._mixer.shown == (fakes[0].network,)
+    other.ask = make_frame
+    turned_until(stage, 1.7)
+    assert stage._mixer.shown == (other.network,)
+
+
+def test_two_keys_in_one_frame_both_count(perform):
+    stage, _ = perform()
+    turned_until(stage, 0.5)
+    bpm = stage.show.transport.bpm
+    stage.output.keys += ["plus", "plus", "b", "b"]
+    stage.turn()
+    assert stage.show.transport.bpm == bpm + 2
+    assert not stage.show.blackout
+
+
+def test_a_recorder_that_fails_in_mid_show_does_not_end_it(perform):
+    class FullDisk:
+        def see(self, target, at):
+            raise UserError("the disk is full")
+
+    stage, _ = perform(tape=FullDisk())
+    turned_until(stage, 1.0)
+    assert stage.faults.count > 10
+    assert stage.statistics.presented > 30
