@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from array import array
@@ -13,9 +12,9 @@ from typing import Any
 import numpy as np
 import psutil
 
-from engine.errors import UserError
-from engine.link import NetworkFacts
-from live.source import Frame, Source
+from live.ensemble import Ensemble
+from live.outfile import write_json
+from live.source import Frame, Outage, Source
 
 MEMORY_EVERY_NS = 500_000_000
 MB = 1024 * 1024
@@ -24,8 +23,9 @@ MB = 1024 * 1024
 class Statistics:
     """Counts of one performance. Times in ns by the stage's clock.
 
-    Everything but the times to window and first frame begins with the first generated frame, so
-    that the counts divided by `seconds` are rates of the performance and not of its start.
+    While two networks cross-fade, a presented picture can hold a new frame of each: `generated`
+    counts both. Everything but the times to window and first frame begins with the first generated
+    frame, so that the counts divided by `seconds` are rates of the performance, not of its start.
     """
 
     def __init__(self, process_started: int) -> None:
@@ -39,11 +39,6 @@ class Statistics:
         self._lateness_ms = array("d")
         self._memory_at = process_started
         self._peak = {"stage": 0, "engine": 0}
-
-    @property
-    def first_frame_at(self) -> int | None:
-        """When the first picture of an engine was on screen."""
-        return self._first_at
 
     def window_up(self, now: int) -> None:
         """The window, or the context without one, is there."""
@@ -82,14 +77,15 @@ class Statistics:
 
     def summary(
         self,
-        facts: NetworkFacts | None,
-        sources: Sequence[Source],
+        now: int,
+        ensemble: Ensemble,
         osc: dict[str, int],
         recorder: dict[str, Any],
         faults: int,
     ) -> dict[str, Any]:
         """The record of the show, as `--stats` writes it."""
-        first = self._first_at
+        first, facts = self._first_at, ensemble.facts
+        restarts = ensemble.restarts + sum(source.restarts for source in ensemble.sources)
         network = None
         if facts is not None:
             network = {
@@ -112,14 +108,13 @@ class Statistics:
             "engine_ms": _percentiles(self._engine_ms, 50, 99),
             "present_interval_ms": _percentiles(self._intervals_ms, 50, 99, 100),
             "lateness_ms": _percentiles(self._lateness_ms, 50, 99),
-            "engine_restarts": sum(source.restarts for source in sources),
+            "engine_restarts": restarts,
             "engine_outages": [
                 {
                     "at_s": round((outage.since - (first or outage.since)) / 1e9, 3),
                     "seconds": round((outage.until - outage.since) / 1e9, 3),
                 }
-                for source in sources
-                for outage in source.outages
+                for outage in _outages(ensemble, now)
             ],
             "osc": osc,
             "recorder": recorder,
@@ -133,10 +128,7 @@ class Statistics:
 
 def write(summary: dict[str, Any], path: Path) -> None:
     """Write the statistics as JSON. Raises UserError where that cannot be done."""
-    try:
-        path.write_text(json.dumps(summary, indent=2) + "\n")
-    except OSError as error:
-        raise UserError(f"--stats {path}: cannot be written ({error.strerror})") from error
+    write_json("--stats", path, summary)
 
 
 def in_words(summary: dict[str, Any]) -> str:
@@ -167,6 +159,16 @@ def in_words(summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _outages(ensemble: Ensemble, now: int) -> list[Outage]:
+    """All of the show, one that has not ended included."""
+    outages = list(ensemble.outages)
+    for source in ensemble.sources:
+        outages += source.outages
+        if source.lost_at is not None:
+            outages.append(Outage(source.lost_at, now))
+    return sorted(outages, key=lambda outage: outage.since)
+
+
 def _percentiles(values: array[float], *which: int) -> dict[str, float | None]:
     names = ["max" if p == 100 else f"p{p}" for p in which]
     if not values:
@@ -177,8 +179,9 @@ def _percentiles(values: array[float], *which: int) -> dict[str, float | None]:
 
 def process_started() -> int:
     """When this process began, on the clock of `time.perf_counter_ns()`."""
-    stat = Path("/proc/self/stat")
-    if stat.exists():  # psutil's answer is off by the wall clock's drift since boot: 0.7 s seen
+    stat = Path("/proc/self/stat")  # other systems than Linux may have it, without the clock
+    # psutil's answer is off by the wall clock's drift since boot: 0.7 s seen.
+    if hasattr(time, "CLOCK_BOOTTIME") and stat.exists():
         ticks = int(stat.read_text().rpartition(")")[2].split()[19])  # field 22, starttime
         age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     else:
