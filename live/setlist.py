@@ -59,7 +59,10 @@ def _file(value: object, info: ValidationInfo) -> Path:
         return value
     if not isinstance(value, str) or not value:
         raise ValueError("must be the name of a file")
-    path = _context(info).folder / Path(value).expanduser()
+    try:
+        path = _context(info).folder / Path(value).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{value!s:.200}: there is no such user's folder") from error
     try:
         there = path.is_file()
     except OSError as error:  # a name too long, a folder that may not be read

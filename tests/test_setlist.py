@@ -211,6 +211,7 @@ CHORUS = '[[cue]] 2 "chorus"'
         ("[show]", '[show]\nfit = "stretch"', "[show] fit: 'stretch' is none of \"contain\""),
         # files that are missing
         ("[show]", '[show]\nnetwork = "ffhq.pt"', "[show] network: there is no file {folder}/ffhq"),
+        ("[show]", '[show]\nnetwork = "~no-one/x"', "[show] network: ~no-one/x: there is no"),
         ("[show]", '[show]\nnetwork = "."', "[show] network: there is no file {folder}"),
         ("[show]", "[show]\nnetwork = 3", "[show] network: must be the name of a file"),
         ("[show]", '[show]\nholding = "b.png"', "[show] holding: there is no file {folder}/b.png"),
