@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import pickle
 import sys
 import types
@@ -19,6 +20,7 @@ from safetensors.numpy import load_file, save_file
 import engine.nets
 from engine.errors import UserError
 from engine.weights import load_network, read_network, sha256
+from engine.weights.containers import glance
 from engine.weights.latents import read_latent
 
 DATA = Path(__file__).parent / "data" / "parity"
@@ -367,6 +369,40 @@ def test_what_else_a_file_may_be(make: Callable[[Path], object], said: str, tmp_
     path = tmp_path / "network.bin"
     make(path)
     assert said in refusal(path)
+
+
+TERABYTE = 1 << 40
+
+
+def _sparse(path: Path, start: bytes) -> Path:
+    """A file larger than any memory, which takes no room on the disk."""
+    path.write_bytes(start)
+    os.truncate(path, TERABYTE)
+    return path
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files of zeros take room there")
+@pytest.mark.parametrize("start", [b"\x1aE\xdf\xa3matroska", b"c", b"\0" * 8 + b"x", b"\x89PNG"])
+def test_what_is_no_network_is_refused_unread(start: bytes, tmp_path: Path) -> None:
+    path = _sparse(tmp_path / "movie.mkv", start)
+    assert "; accepted: " in refusal(path)
+    with pytest.raises(UserError, match="; accepted: "):
+        glance(path)
+
+
+@pytest.mark.parametrize("path", [*DATA.glob("*.p*"), BUNDLED], ids=lambda path: path.name)
+def test_a_glance_lets_through_what_is_read(path: Path) -> None:
+    glance(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files of zeros take room there")
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".pt"])
+def test_what_is_too_large_for_a_latent_is_refused_unread(suffix: str, tmp_path: Path) -> None:
+    path = _sparse(
+        tmp_path / f"latent{suffix}", b"PK\x03\x04" if suffix != ".npy" else b"\x93NUMPY"
+    )
+    with pytest.raises(UserError, match=r"is too large for a latent: 1099511627776 bytes"):
+        read_latent(path)
 
 
 def test_metadata_is_checked(tmp_path: Path) -> None:

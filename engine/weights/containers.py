@@ -16,11 +16,13 @@ import json
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from pathlib import Path
 from types import MappingProxyType
+from typing import BinaryIO
 
 from safetensors import SafetensorError, deserialize
 
@@ -55,6 +57,8 @@ _SAFETENSORS_TYPES = {
     "BOOL": "?",
 }
 
+_ENDS = 64  # bytes of either end that are looked at
+
 # What people hand over by mistake, by how it begins.
 _LOOKS = (
     (b"version https://git-lfs", "a Git LFS pointer: the weights themselves were not fetched"),
@@ -81,16 +85,8 @@ class Contents:
 
 def read(path: Path) -> Contents:
     """Read a file of any kind above. Raises UserError: what is wrong with it, by name."""
-    if path.exists() and not path.is_file():
-        raise UserError(f"{path}: is not a file")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    try:
-        return parse(data)
-    except UnreadableError as error:
-        raise UserError(f"{path}: {error}") from error
+    with _recognized(path) as file:
+        return parse(file.read())
 
 
 def glance(path: Path) -> None:
@@ -98,14 +94,44 @@ def glance(path: Path) -> None:
 
     It may be damaged further on: only `read` knows.
     """
+    with _recognized(path):
+        pass
+
+
+@contextmanager
+def _recognized(path: Path) -> Iterator[BinaryIO]:
+    """The open file, if its ends are those of weights: a film of 50 GB is not read to be refused.
+
+    Raises UserError, also for what is found wrong while it is open.
+    """
     try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path}: is not a file")
         with path.open("rb") as file:
-            start = file.read(64)
+            start = file.read(_ENDS)
+            size = file.seek(0, SEEK_END)
+            file.seek(max(size - _ENDS, 0))
+            _kind(start, file.read(_ENDS), size)
+            file.seek(0)
+            yield file
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    other = start[8:9] != b"{" and any(start.lstrip().startswith(look) for look, _ in _LOOKS)
-    if not start or other:
-        raise UserError(f"{path}: {_unknown(start)}")
+    except UnreadableError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _kind(start: bytes, end: bytes, size: int) -> str:
+    """The kind of weights, by the first and last bytes and the size. Raises UnreadableError."""
+    if start.startswith(b"PK\x03\x04"):
+        return "torch zip"
+    if start.startswith(_LEGACY_START):
+        return "torch legacy"
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size - 8:
+        return "safetensors"
+    # Protocols 0 and 1 have no mark of their own, but all end with a full stop.
+    if start[:1] == b"\x80" or (start[:1] in b"c(}]" and end.rstrip().endswith(b".")):
+        return "pickle"
+    raise UnreadableError(_unknown(start))
 
 
 def _unknown(data: bytes) -> str:
@@ -117,20 +143,15 @@ def _unknown(data: bytes) -> str:
 
 
 def parse(data: bytes) -> Contents:
-    """Tell the kind of file by how it begins, and read it. Raises UnreadableError."""
-    if data.startswith(b"PK\x03\x04"):
-        return Contents("torch zip", _torch_zip(data))
-    if data.startswith(_LEGACY_START):
-        return Contents("torch legacy", _torch_legacy(data))
-    if _is_safetensors(data):
+    """Tell the kind of file by its ends, and read it. Raises UnreadableError."""
+    kind = _kind(data[:_ENDS], data[-_ENDS:], len(data))
+    if kind == "safetensors":
         return _safetensors(data)
-    if data[:1] == b"\x80" or (data[:1] in b"c(}]" and data.rstrip().endswith(b".")):
-        return Contents("pickle", unpickle(BytesIO(data), from_bytes=_nested_storage))
-    raise UnreadableError(_unknown(data))
-
-
-def _is_safetensors(data: bytes) -> bool:
-    return data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data) - 8
+    if kind == "torch zip":
+        return Contents(kind, _torch_zip(data))
+    if kind == "torch legacy":
+        return Contents(kind, _torch_legacy(data))
+    return Contents(kind, unpickle(BytesIO(data), from_bytes=_nested_storage))
 
 
 def _safetensors(data: bytes) -> Contents:

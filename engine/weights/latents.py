@@ -22,6 +22,8 @@ _EXPECTED = (
 _MAX_WS = 64
 _MAX_DIM = 8192
 _MAX_BYTES = _MAX_WS * _MAX_DIM * 8 + 4096
+# Projectors save more beside a latent: rosinality's the picture and its noise, 24 MB at 1024x1024.
+_MAX_COMPANY = 256 << 20
 
 
 def read_latent(path: Path) -> NDArray[np.float32]:
@@ -40,9 +42,12 @@ def read_latent(path: Path) -> NDArray[np.float32]:
 
 def _load(path: Path) -> NDArray[Any]:
     suffix = path.suffix.lower()
-    if suffix not in (".npy", ".npz"):
-        return _from_tree(containers.read(path).tree)
+    most = _MAX_BYTES if suffix == ".npy" else _MAX_COMPANY
     try:
+        if (size := path.stat().st_size) > most:
+            raise UnreadableError(f"is too large for a latent: {size} bytes, {most} at most")
+        if suffix not in (".npy", ".npz"):
+            return _from_tree(containers.read(path).tree)
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
