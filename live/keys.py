@@ -6,8 +6,9 @@ W+ arrays here are float32 [num_ws, w_dim] before truncation; the path truncates
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,26 @@ if TYPE_CHECKING:
     from live.source import Seed
 
 
+class NetworkShape(Protocol):
+    """What keys must fit: `engine.link.NetworkFacts`, or a part of them."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+
+    @property
+    def num_ws(self) -> int:
+        """Layers of W+."""
+
+    @property
+    def w_dim(self) -> int:
+        """Numbers of a w."""
+
+    @property
+    def num_classes(self) -> int:
+        """0 where seeds have none."""
+
+
 def wanted(cue: Cue) -> set[Seed]:
     """The seeds, each with its class, that an engine must map before the path can be built."""
     parts = [(part, key) for key in cue.keys for part in (key, key.mix) if part is not None]
@@ -29,9 +50,10 @@ def wanted(cue: Cue) -> set[Seed]:
 
 
 def check(cue: Cue) -> None:
-    """Read the cue's latent files. Raises UserError for one that is damaged or not finite.
+    """Read the cue's latent files, once for the whole show; see `latent_of`.
 
-    Whether their shapes fit is known once the network is.
+    Raises UserError for one that is damaged or not finite. Whether their shapes fit is known once
+    the network is.
     """
     for i, key in enumerate(cue.keys):
         for part in (key, key.mix):
@@ -39,10 +61,12 @@ def check(cue: Cue) -> None:
                 _read(part.latent, _place(cue, i, key, part))
 
 
-def fit(cue: Cue, facts: NetworkFacts) -> None:
+def fit(cue: Cue, facts: NetworkShape) -> None:
     """See that every key fits the network; needs no engine. Raises UserError as `build_path`."""
     blank = np.zeros((facts.num_ws, facts.w_dim), np.float32)
-    build_path(cue, facts, dict.fromkeys(wanted(cue), blank))
+    mapped = dict.fromkeys(wanted(cue), blank)
+    for i, key in enumerate(cue.keys):
+        _key(cue, i, key, facts, mapped)
 
 
 def build_path(cue: Cue, facts: NetworkFacts, mapped: Mapping[Seed, NDArray[np.float32]]) -> Morph:
@@ -67,7 +91,7 @@ def _key(
     cue: Cue,
     i: int,
     key: Key,
-    facts: NetworkFacts,
+    facts: NetworkShape,
     mapped: Mapping[Seed, NDArray[np.float32]],
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """A key's W+ and its psi per layer."""
@@ -88,7 +112,7 @@ def _ws(
     place: str,
     part: Part,
     label: int | None,
-    facts: NetworkFacts,
+    facts: NetworkShape,
     mapped: Mapping[Seed, NDArray[np.float32]],
 ) -> NDArray[np.float32]:
     shape = (facts.num_ws, facts.w_dim)
@@ -106,12 +130,25 @@ def _ws(
 
 def _read(latent: Path, place: str) -> NDArray[np.float32]:
     try:
-        return read_latent(latent)
+        return latent_of(latent)
     except UserError as error:
         raise UserError(f"{place}: {error}") from error
 
 
-def _layers(place: str, span: tuple[int, int | None], facts: NetworkFacts) -> slice:
+@cache
+def latent_of(path: Path) -> NDArray[np.float32]:
+    """What `read_latent` finds in a file, as it was when first read; not to be written to.
+
+    `fit` and `build_path` run on the stage's render thread in the middle of a show, and a disk may
+    take longer than a frame. Besides, a file that changes or goes then no longer matters. As many
+    are kept as the set list names. What cannot be read is tried again.
+    """
+    latent = read_latent(path)
+    latent.flags.writeable = False
+    return latent
+
+
+def _layers(place: str, span: tuple[int, int | None], facts: NetworkShape) -> slice:
     first, last = span
     if max(first, last or 0) >= facts.num_ws:
         raise UserError(
@@ -120,7 +157,7 @@ def _layers(place: str, span: tuple[int, int | None], facts: NetworkFacts) -> sl
     return slice(first, None if last is None else last + 1)
 
 
-def _check_class(place: str, key: Key, facts: NetworkFacts) -> None:
+def _check_class(place: str, key: Key, facts: NetworkShape) -> None:
     """Classes belong to the seeds of conditional networks, and those need one."""
     has_seed = key.seed is not None or (key.mix is not None and key.mix.seed is not None)
     if facts.num_classes == 0 and key.label is not None:

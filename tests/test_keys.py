@@ -1,6 +1,7 @@
 """From keys to a path: which seeds are asked for, mixing, truncation, and what does not fit."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -217,6 +218,37 @@ def test_latents_are_checked_without_a_network(folder: Path) -> None:
                     f'{{seed = 2, mix = {{latent = "{name}.npy", layers = "1"}}}}',
                 )
             )
+
+
+def test_latents_are_read_once(folder: Path) -> None:
+    asked = cue(folder, "{seed = 1}", '{latent = "w.npy", mix = {seed = 2, layers = "3-"}}')
+    keys.check(asked)
+    (folder / "w.npy").unlink()  # in mid-show the disk is not touched
+    keys.fit(asked, facts())
+    path = keys.build_path(asked, facts(), Mapped())
+    np.testing.assert_array_equal(path.at(4.0)[0], np.arange(W_DIM, dtype=np.float32))
+
+
+def test_a_latent_that_could_not_be_read_is_tried_again(folder: Path) -> None:
+    asked = cue(folder, "{seed = 1}", '{latent = "damaged.npy"}')
+    with pytest.raises(UserError, match="damaged"):
+        keys.check(asked)
+    np.save(folder / "damaged.npy", np.zeros(W_DIM, np.float32))
+    keys.check(asked)
+
+
+def test_what_is_kept_of_a_latent_cannot_be_changed(folder: Path) -> None:
+    latent = keys.latent_of(folder / "w.npy")
+    assert latent is keys.latent_of(folder / "w.npy")
+    with pytest.raises(ValueError, match="read-only"):
+        latent[0] = 0
+
+
+def test_whether_keys_fit_is_known_from_the_shape_alone(folder: Path) -> None:
+    shape = SimpleNamespace(name="tiny", num_ws=NUM_WS, w_dim=W_DIM, num_classes=0)
+    keys.fit(cue(folder, "{seed = 1}", '{latent = "wplus.npy"}'), shape)
+    with pytest.raises(UserError, match=r"keys\[1\]: .*other.npy holds"):
+        keys.fit(cue(folder, "{seed = 1}", '{latent = "other.npy"}'), shape)
 
 
 def test_the_bundled_show_fits_its_network() -> None:
