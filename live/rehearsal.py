@@ -12,11 +12,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from engine.errors import UserError
-from engine.link import Floats, NetworkFacts, Pixels
+from engine.link import Floats, Pixels
 from engine.path import Path as Morph
 from engine.weights import read_network
 from live import keys
 from live.ensemble import Ensemble
+from live.outfile import check_writable
 from live.setlist import Cue, Part, SetList, bundled, load_setlist
 from live.source import Request, Supervised
 
@@ -34,10 +35,10 @@ def check(path: Path) -> str:
     tensor is read and accounted for.
     """
     setlist = load_setlist(path)
-    facts = {network: _facts(network) for network in {cue.network for cue in setlist.cues}}
+    shapes = {network: _shape(network) for network in {cue.network for cue in setlist.cues}}
     lines = [f"{path}: {setlist.show.title}, {setlist.show.tempo:g} BPM"]
     for number, cue in enumerate(setlist.cues, start=1):
-        keys.fit(cue, facts[cue.network])
+        keys.fit(cue, shapes[cue.network])
         lines.append(
             f"  {number}  {cue.name}: {len(cue.keys)} keys, {cue.duration:g} beats, "
             f"{cue.path}, {cue.ending}; {cue.network.name}"
@@ -45,21 +46,20 @@ def check(path: Path) -> str:
     return "\n".join(lines)
 
 
-def _facts(network: Path) -> NetworkFacts:
-    """What an engine would say of a network, from its file alone."""
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """See `keys.NetworkShape`."""
+
+    name: str
+    num_ws: int
+    w_dim: int
+    num_classes: int
+
+
+def _shape(network: Path) -> _Shape:
+    """Of a network, from its file alone."""
     config = read_network(network).config
-    return NetworkFacts(
-        name=network.name,
-        family="stylegan2",
-        resolution=config.resolution,
-        z_dim=config.z_dim,
-        w_dim=config.w_dim,
-        num_ws=config.num_ws,
-        num_classes=config.num_classes,
-        sha256="",
-        device="",
-        w_avg=np.zeros(config.w_dim, np.float32),
-    )
+    return _Shape(network.name, config.num_ws, config.w_dim, config.num_classes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +73,7 @@ class _Moment:
 
 def sheet(path: Path | None, output: Path, device: str) -> str:
     """Draw the contact sheet of a set list (None: the bundled one) to a file. Raises UserError."""
+    _check_output(output)
     setlist = bundled() if path is None else load_setlist(path)
     rows = []
     with ExitStack() as closing:
@@ -90,28 +91,37 @@ def sheet(path: Path | None, output: Path, device: str) -> str:
     return f"{output}: {len(rows)} cues, {sum(len(row[1]) for row in rows)} pictures"
 
 
+def _check_output(output: Path) -> None:
+    if Image.registered_extensions().get(output.suffix.lower()) not in Image.SAVE:
+        raise UserError(f"-o {output}: not a kind of picture; name a .png or .jpg")
+    check_writable("-o", output)
+
+
 def _path(ensemble: Ensemble, setlist: SetList, cue: int) -> Morph:
     network = setlist.cues[cue].network
     deadline = time.monotonic() + PATIENCE_S
     while (path := ensemble.path(cue)) is None:
-        ensemble.tend(network, (), network, time.perf_counter_ns())
-        if network in ensemble.refused:
-            raise UserError(ensemble.refused[network])
-        _wait(deadline, network)
+        _tend(ensemble, network, deadline)
     return path
 
 
 def _picture(ensemble: Ensemble, network: Path, ws: Floats) -> Pixels:
-    source = ensemble.source(network)
-    assert source is not None
-    source.ask(Request(0, ws))
+    """The picture of W+ [num_ws, w_dim]; asked for again and again, for an engine may be lost."""
     deadline = time.monotonic() + PATIENCE_S
-    while (frame := source.latest()) is None:
-        _wait(deadline, network)
-    return frame.pixels.copy()
+    while True:
+        if (source := ensemble.source(network)) is not None:
+            source.ask(Request(0, ws))
+            frame = source.latest()
+            if frame is not None and np.array_equal(frame.ws, ws):  # else: of the picture before
+                return frame.pixels.copy()
+        _tend(ensemble, network, deadline)
 
 
-def _wait(deadline: float, network: Path) -> None:
+def _tend(ensemble: Ensemble, network: Path, deadline: float) -> None:
+    """Look after the engine and give it a moment. Raises UserError when it is of no use."""
+    ensemble.tend(network, (), network, time.perf_counter_ns())
+    if network in ensemble.refused:
+        raise UserError(ensemble.refused[network])
     if time.monotonic() > deadline:
         raise UserError(f"{network}: no picture within {PATIENCE_S:.0f} s; try --device cpu")
     time.sleep(0.005)
@@ -159,12 +169,21 @@ def _draw(setlist: SetList, rows: list[tuple[Cue, list[_Moment], list[Pixels]]])
         for number, (moment, pixels) in enumerate(zip(moments, pictures, strict=True)):
             left = MARGIN + number % COLUMNS * step
             above = top + HEADING + number // COLUMNS * line
-            picture = Image.fromarray(pixels[..., :3])
-            drawn.paste(picture.resize((PICTURE, PICTURE), Image.Resampling.BICUBIC), (left, above))
-            if moment.is_key:
-                frame = (left - 2, above - 2, left + PICTURE + 1, above + PICTURE + 1)
-                pen.rectangle(frame, outline=MARKED, width=2)
-            colour = INK if moment.is_key else FAINT
-            pen.text((left, above + PICTURE + 4), moment.caption, colour, caption)
+            _draw_moment(drawn, (left, above), moment, pixels)
         top += HEADING + count * line
     return drawn
+
+
+def _draw_moment(
+    drawn: Image.Image, corner: tuple[int, int], moment: _Moment, pixels: Pixels
+) -> None:
+    """A picture with its caption; keys are framed."""
+    left, above = corner
+    pen = ImageDraw.Draw(drawn)
+    picture = Image.fromarray(pixels[..., :3])
+    drawn.paste(picture.resize((PICTURE, PICTURE), Image.Resampling.BICUBIC), corner)
+    if moment.is_key:
+        frame = (left - 2, above - 2, left + PICTURE + 1, above + PICTURE + 1)
+        pen.rectangle(frame, outline=MARKED, width=2)
+    colour = INK if moment.is_key else FAINT
+    pen.text((left, above + PICTURE + 4), moment.caption, colour, ImageFont.load_default(13))
