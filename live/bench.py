@@ -2,15 +2,16 @@
 
 upload, composite and present are the stage's own work for one frame of the bundled network at
 1280x720; interval is the time between two frames at 30 a second, with the engine performing and
-stopped. osc_to_frame is the way of a message from a desk's socket to the first picture that obeys
-it: psi, which takes a new frame from the engine, and master, which the stage does by itself. It is
-sent at a random moment of a frame to the paused show, whose W+ then changes only because of it.
+stopped, and while a cue on another network is prepared, comes and fades in. osc_to_frame is the
+way of a message from a desk's socket to the first picture that obeys it: psi, which takes a new
+frame from the engine, and master, which the stage does by itself. It is sent at a random moment of
+a frame to the paused show, whose W+ then changes only because of it.
 """
 
 from __future__ import annotations
 
-import json
 import random
+import shutil
 import socket
 import threading
 import time
@@ -19,11 +20,13 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import psutil
 
 from engine.errors import UserError
+from engine.link import NetworkFacts
 from live.addresses import Message
 from live.app import Stage
 from live.clock import WallClock
@@ -31,10 +34,12 @@ from live.compositor import Compositor, Look
 from live.ensemble import Ensemble
 from live.offscreen import Offscreen
 from live.osc import OscServer, encode
+from live.outfile import check_writable, write_json
 from live.prompter import Prompter
-from live.setlist import bundled
+from live.setlist import SetList, bundled, load_setlist
 from live.source import Supervised
 from live.statistics import Statistics, process_started
+from live.terminal import Terminal
 from live.texture import Picture
 
 SIZE = (1280, 720)
@@ -51,6 +56,7 @@ class Row:
     name: str
     ms_p50: float
     ms_p99: float
+    ms_max: float
     ratio_to_floor: float | None = None
     frames_p50: float | None = None
     frames_max: float | None = None
@@ -58,37 +64,50 @@ class Row:
 
 def bench(output: Path | None, device: str) -> str:
     """Measure, write the JSON if asked, and return the table. Raises UserError."""
+    if output is not None:
+        check_writable("--json", output)
     with ExitStack() as closing:
+        terminal = Terminal()
+        closing.callback(terminal.close)  # which takes the operator's line away, before the table
+        prompter = Prompter(terminal)
         offscreen = Offscreen(SIZE, FPS)
         closing.callback(offscreen.close)
-        desk = closing.enter_context(OscServer("127.0.0.1:0"))
-        stage = _performing(offscreen, desk, device, closing)
-        facts = stage.ensemble.sources[0].facts
-        assert facts is not None
-        renderer = offscreen.ctx.info["GL_RENDERER"]
-        measured = f"{facts.device}; {renderer}"
-        rows = _stage_rows(offscreen, facts.resolution)
-        rows += _interval_rows(stage) + _osc_rows(stage, desk)
+        rows, facts = _show_rows(offscreen, prompter, device)
+        rows.append(_change_row(offscreen, prompter, device))
+        measured = f"{facts.device}; {offscreen.ctx.info['GL_RENDERER']}"
     if output is not None:
         record = {"device": measured, "network": facts.name, "rows": [asdict(row) for row in rows]}
-        try:
-            output.write_text(json.dumps(record, indent=2) + "\n")
-        except OSError as error:
-            raise UserError(f"--json {output}: cannot be written ({error.strerror})") from error
+        write_json("--json", output, record)
     return _table(measured, rows)
 
 
-def _performing(offscreen: Offscreen, desk: OscServer, device: str, closing: ExitStack) -> Stage:
-    """The bundled show on a real engine, faded in."""
-    setlist = bundled()
+def _show_rows(
+    offscreen: Offscreen, prompter: Prompter, device: str
+) -> tuple[list[Row], NetworkFacts]:
+    """What is measured with the bundled show."""
+    with OscServer("127.0.0.1:0") as desk, ExitStack() as closing:
+        stage = _performing(bundled(), offscreen, prompter, device, closing, desk)
+        while stage.statistics.presented < 2 * FPS:  # faded in
+            stage.turn()
+        facts = stage.ensemble.sources[0].facts
+        assert facts is not None
+        rows = _stage_rows(offscreen, facts.resolution)
+        return rows + _interval_rows(stage) + _osc_rows(stage, desk), facts
+
+
+def _performing(
+    setlist: SetList,
+    offscreen: Offscreen,
+    prompter: Prompter,
+    device: str,
+    closing: ExitStack,
+    desk: OscServer | None = None,
+) -> Stage:
+    """A show on real engines, before its first turn."""
     ensemble = Ensemble(setlist, partial(Supervised, device))
     closing.callback(ensemble.close)
     statistics = Statistics(process_started())
-    clock = WallClock()
-    stage = Stage(setlist, ensemble, offscreen, clock, statistics, Prompter(), desk=desk)
-    while statistics.presented < 2 * FPS:
-        stage.turn()
-    return stage
+    return Stage(setlist, ensemble, offscreen, WallClock(), statistics, prompter, desk=desk)
 
 
 def _stage_rows(offscreen: Offscreen, resolution: int) -> list[Row]:
@@ -110,33 +129,84 @@ def _stage_rows(offscreen: Offscreen, resolution: int) -> list[Row]:
         compositor.show(offscreen.screen)
         offscreen.present()
 
-    return [
-        Row(function.__name__, *_percentiles(_timed(function)))
-        for function in (upload, composite, present)
-    ]
+    return [_row(function.__name__, _timed(function)) for function in (upload, composite, present)]
 
 
 def _interval_rows(stage: Stage) -> list[Row]:
     """Time between presented frames while the engine performs and while it is stopped, in turns."""
     source = stage.ensemble.sources[0]
     assert isinstance(source, Supervised)
+    assert source.pid is not None  # psutil would take None for this process, and stop it for good
     engine = psutil.Process(source.pid)
     intervals: dict[bool, list[float]] = {False: [], True: []}
     stage.obey(Message("play", (1,)))
-    for phase in range(2 * STOPS):  # far shorter than what counts as dead
-        stopped = bool(phase % 2)
-        engine.suspend() if stopped else engine.resume()
-        until = stage.clock.now() + STOP_NS
-        stage.turn()
-        while stage.clock.now() < until:
-            before = stage.presented_at
+    try:
+        for phase in range(2 * STOPS):  # far shorter than what counts as dead
+            stopped = bool(phase % 2)
+            if stopped:
+                engine.suspend()
+            else:
+                engine.resume()
+            until = stage.clock.now() + STOP_NS
             stage.turn()
-            intervals[stopped].append((stage.presented_at - before) / 1e6)
-    engine.resume()
+            while stage.clock.now() < until:
+                intervals[stopped].append(_interval(stage))
+    finally:
+        engine.resume()
     return [
-        Row("interval", *_percentiles(intervals[False])),
-        Row("interval (engine stopped)", *_percentiles(intervals[True])),
+        _row("interval", intervals[False]),
+        _row("interval (engine stopped)", intervals[True]),
     ]
+
+
+def _change_row(offscreen: Offscreen, prompter: Prompter, device: str) -> Row:
+    """Time between presented frames from the start of the next network's engine to its cue's end.
+
+    Both networks are the bundled one. The engine of the first leaves when the fade is over.
+    """
+    with TemporaryDirectory() as folder, ExitStack() as closing:
+        setlist = _two_networks(Path(folder))
+        first, second = (cue.network for cue in setlist.cues)
+        stage = _performing(setlist, offscreen, prompter, device, closing)
+        ensemble = stage.ensemble
+        while ensemble.source(second) is None:
+            stage.turn()
+        intervals = []
+        while stage.statistics.presented < 2 * FPS or _preparing(ensemble, second):
+            intervals.append(_interval(stage))
+        stage.obey(Message("cue/next"))
+        while ensemble.source(first) is not None:
+            intervals.append(_interval(stage))
+            if second in ensemble.refused:
+                raise UserError(ensemble.refused[second])
+    return _row("interval (network change)", intervals)
+
+
+def _preparing(ensemble: Ensemble, network: Path) -> bool:
+    """Whether its engine still loads; one that does not fit beside the other is given up."""
+    return ensemble.path(1) is None and ensemble.source(network) is not None
+
+
+def _two_networks(folder: Path) -> SetList:
+    """A set list of two cues, each on a file of its own, a fade of one beat between them."""
+    text = ""
+    for name in ("a", "b"):
+        network = bundled().show.network
+        shutil.copy(network, folder / f"{name}{network.suffix}")
+        text += (
+            f'[[cue]]\nname = "{name}"\nnetwork = "{name}{network.suffix}"\nfade = 1\n'
+            'ending = "loop"\nkeys = [{seed = 1}, {seed = 2}]\n'
+        )
+    path = folder / "change.toml"
+    path.write_text(text)
+    return load_setlist(path)
+
+
+def _interval(stage: Stage) -> float:
+    """Take a turn; ms since the frame before."""
+    before = stage.presented_at
+    stage.turn()
+    return (stage.presented_at - before) / 1e6
 
 
 def _osc_rows(stage: Stage, desk: OscServer) -> list[Row]:
@@ -148,7 +218,7 @@ def _osc_rows(stage: Stage, desk: OscServer) -> list[Row]:
         ways = [_way(stage, desk, address, 0.4 if n % 2 else 0.9, seen) for n in range(MESSAGES)]
         turns = [turns for _, turns in ways]
         name = "osc_to_frame" if address == "psi" else f"osc_to_frame ({address})"
-        row = Row(name, *_percentiles([ms for ms, _ in ways]))
+        row = _row(name, [ms for ms, _ in ways])
         rows.append(replace(row, frames_p50=float(np.median(turns)), frames_max=max(turns)))
     return rows
 
@@ -193,16 +263,17 @@ def _timed(action: Callable[[], None]) -> list[float]:
     return times[TURNS // 10 :]
 
 
-def _percentiles(values: list[float]) -> tuple[float, float]:
-    p50, p99 = np.percentile(values, (50, 99))
-    return round(float(p50), 3), round(float(p99), 3)
+def _row(name: str, ms: list[float]) -> Row:
+    return Row(name, *(round(float(value), 3) for value in np.percentile(ms, (50, 99, 100))))
 
 
 def _table(device: str, rows: list[Row]) -> str:
-    lines = [device, f"{'':24}{'p50 ms':>10}{'p99 ms':>10}{'frames':>10}{'at most':>10}"]
+    heads = ("p50 ms", "p99 ms", "max ms", "frames", "at most")
+    lines = [device, " " * 26 + "".join(f"{head:>10}" for head in heads)]
     for row in rows:
         frames = ""
         if row.frames_p50 is not None and row.frames_max is not None:
             frames = f"{row.frames_p50:10g}{row.frames_max:10g}"
-        lines.append(f"{row.name:24}{row.ms_p50:10.2f}{row.ms_p99:10.2f}{frames}")
+        ms = f"{row.ms_p50:10.2f}{row.ms_p99:10.2f}{row.ms_max:10.2f}"
+        lines.append(f"{row.name:26}{ms}{frames}")
     return "\n".join(lines)
