@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
 from engine.__main__ import main as engine_command
 from engine.errors import UserError
 from live.performance import Options, perform
+from live.setlist import bundled, load_setlist
 
 app = typer.Typer(
     name="anthesis",
@@ -53,6 +55,20 @@ def _size(text: str) -> tuple[int, int]:
     raise typer.BadParameter(f"{text!r} is not a size like 1920x1080")
 
 
+def _device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name, re.ASCII):
+        raise typer.BadParameter(f"{name!r}: devices are auto, cpu, cuda, cuda:N and mps")
+    return name
+
+
+Device: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda[:N]|mps", callback=_device, help="What the network runs on."
+    ),
+]
+
+
 @app.command()
 def play(
     setlist: Annotated[
@@ -83,9 +99,7 @@ def play(
     cue: Annotated[
         str | None, typer.Option(metavar="NAME|N", help="The cue to begin with.")
     ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="auto|cuda|mps|cpu", help="What the network runs on.")
-    ] = "auto",
+    device: Device = "auto",
     record: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record what the audience sees (.mp4).")
     ] = None,
@@ -105,8 +119,6 @@ def play(
     Keys: space plays and pauses, arrows and 1-9 choose cues, T taps the tempo, B is blackout,
     Z freezes, F is full screen, H tells the rest, Esc twice ends the show.
     """
-    from live.setlist import bundled, load_setlist
-
     options = Options(
         monitor=monitor,
         fullscreen=fullscreen,
@@ -142,9 +154,7 @@ def sheet(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE.png", help="A .png or .jpg.")
     ] = Path("sheet.png"),
-    device: Annotated[
-        str, typer.Option(metavar="auto|cuda|mps|cpu", help="What the network runs on.")
-    ] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Draw a contact sheet: the keys of every cue, and the path between them."""
     from live.rehearsal import sheet as draw_sheet
@@ -189,7 +199,7 @@ def bench(
     output: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the rows as JSON, too.")
     ] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cuda|mps|cpu")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Measure this machine: what each part of a frame costs."""
     from live.bench import bench as measure
