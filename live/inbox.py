@@ -63,6 +63,3 @@ class Inbox:
         """Wait until something is there, `timeout` seconds at most; whether something is."""
         with self._changed:
             return self._changed.wait_for(lambda: bool(self._waiting), timeout)
-
-    def __len__(self) -> int:
-        return len(self._waiting)

@@ -1,9 +1,10 @@
 """OSC from a desk, over UDP. The only importer of pythonosc.
 
-The receiving thread only checks the sender and queues; the frame reads what waits, for 2 ms at
-most. Of python-osc only its messages are used. Its bundles are not: a negative element size sends
-them into an endless loop (1.10.2), and they nest without bound. Its dispatcher is not either: it
-sleeps on time tags from the future. Bundles are obeyed at once here, whatever their time tag.
+The receiving thread only checks the sender and queues; the frame reads what waits, twice and for
+1 ms at most each. Of python-osc only its messages are used. Its bundles are not: a negative element
+size sends them into an endless loop (1.10.2), and they nest without bound. Its dispatcher is not
+either: it sleeps on time tags from the future. Bundles are obeyed at once here, whatever their time
+tag.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import NamedTuple
 from pythonosc import osc_message, osc_message_builder
 
 from live.addresses import ADDRESSES, Message, coerce
-from live.control import value_of
+from live.control import apply, value_of
 from live.endpoint import contains, default_allow, networks, open_socket, parse_endpoint
 from live.inbox import Datagram, Inbox, Sender
 from live.patterns import is_pattern, matching
@@ -31,8 +32,9 @@ from live.show import Programme, Show
 
 log = logging.getLogger(__name__)
 
-BUDGET_NS = 2_000_000
-"""Reading may take this long of a frame; the rest waits for the next."""
+BUDGET_NS = 1_000_000
+"""Reading may take this long at a time, and a turn of the stage reads twice: 2 ms of a frame. The
+rest waits."""
 
 LARGEST_DATAGRAM = 65_507
 LARGEST_MESSAGE = 2048
@@ -192,16 +194,22 @@ class OscServer:
         return self._open is not None or self._inbox.wait(timeout)
 
     def messages(self, show: Show, at: int, programme: Programme) -> list[Message]:
-        """What the show is to obey in this frame; pings and questions are answered on the way."""
-        messages = []
+        """What the show is to obey in this frame; pings and questions are answered on the way.
+
+        A question is answered as if the messages before it had been obeyed already.
+        """
+        messages: list[Message] = []
+        untold: list[Message] = []  # before the next question; obeying costs, so only for one
         for message, sender in self.drain():
             if message.address == "ping":
                 self.reply(sender, "pong")
             elif not message.args and ADDRESSES[message.address].kind == "value":
-                answer = value_of(show, message.address, at, programme)
-                self.reply(sender, message.address, answer)
+                show = _told(show, untold, at, programme)
+                untold.clear()
+                self.reply(sender, message.address, value_of(show, message.address, at, programme))
             else:
                 messages.append(message)
+                untold.append(message)
         return messages
 
     def drain(
@@ -342,6 +350,14 @@ class OscServer:
         tags = data[(end + 4) & ~3 :][:2]
         asks = not tags.strip(b"\0,")  # no tags, or none after the comma: a question
         return None if asks else address
+
+
+def _told(show: Show, messages: Sequence[Message], at: int, programme: Programme) -> Show:
+    """The show as it will be; what cannot be obeyed is said where it is obeyed in earnest."""
+    for message in messages:
+        with suppress(ValueError):
+            show = apply(show, message, at, programme)
+    return show
 
 
 class _Opened:
