@@ -43,20 +43,30 @@ class _CrashedError(Exception):
 
 
 def run_checks() -> list[Finding]:
-    """Look at everything; takes about a second. Never raises."""
-    checks: list[Callable[[], Finding]] = [
-        check_python,
-        check_torch,
-        check_gpu,
-        check_gl,
-        check_codecs,
-        check_display,
-        check_monitors,
-        check_osc_port,
-        check_disk,
-    ]
+    """Look at everything; takes about a second. Never raises: a check that fails is a finding."""
+    checks: dict[str, Callable[[], Finding]] = {
+        "Python": check_python,
+        "torch": check_torch,
+        "GPU": check_gpu,
+        "OpenGL": check_gl,
+        "Codecs": check_codecs,
+        "Display": check_display,
+        "Monitors": check_monitors,
+        "OSC": check_osc_port,
+        "Disk": check_disk,
+    }
     with ThreadPoolExecutor(len(checks)) as pool:
-        return list(pool.map(lambda check: check(), checks))
+        return list(pool.map(_finding, checks.keys(), checks.values()))
+
+
+def _finding(name: str, check: Callable[[], Finding]) -> Finding:
+    """What a check finds; that it failed itself is a finding as well, and the others count on."""
+    try:
+        return check()
+    except Exception as error:  # noqa: BLE001 - on the machine with the odd driver it must answer
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        todo = "this is a fault of Anthesis, not yours; please report it"
+        return Finding(name, "fail", f"the check itself failed ({why})", todo)
 
 
 def report(findings: list[Finding]) -> str:

@@ -175,3 +175,15 @@ def test_a_port_in_use_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_room_for_recordings(free: int, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
     assert doctor.check_disk().state == state
+
+
+def test_a_check_that_fails_itself_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path) -> None:
+        raise OSError("the folder\nis gone")
+
+    monkeypatch.setattr(shutil, "disk_usage", fail)
+    *others, disk = run_checks()
+    assert (disk.name, disk.state) == ("Disk", "fail")
+    assert "OSError: the folder is gone" in disk.what
+    assert disk.todo
+    assert len(others) == 8
