@@ -25,7 +25,6 @@ class Offscreen:
 
     vsync = False
     closing = False
-    fullscreen = False
 
     def __init__(self, size: tuple[int, int], refresh_hz: float = 60.0) -> None:
         self.size = size

@@ -270,11 +270,6 @@ class Window:
         return not self._software
 
     @property
-    def software(self) -> bool:
-        """Whether GL runs on the CPU."""
-        return self._software
-
-    @property
     def closing(self) -> bool:
         """Whether the window was asked to close."""
         return bool(self._glfw.window_should_close(self._handle))
@@ -336,16 +331,6 @@ class Window:
             self.go_windowed()
         else:
             self.go_fullscreen()
-
-    def choose_monitor(self, wanted: str) -> None:
-        """Move to another monitor, windowed or full as before. Raises UserError, with the list."""
-        self._monitors = _enumerate(self._glfw)
-        monitor = choose(self.monitors, wanted)
-        if self.fullscreen:
-            self._fill(monitor)
-        else:
-            self._watch.want(None)
-            self._unfill(monitor)
 
     def _look(self, now_ns: int) -> None:
         self._looked_ns = now_ns
