@@ -27,6 +27,7 @@ from live.app import Output, Stage
 from live.clock import WallClock
 from live.ensemble import Ensemble
 from live.osc import Counts, OscServer
+from live.outfile import check_writable
 from live.prompter import Prompter
 from live.setlist import SetList
 from live.source import Supervised
@@ -118,6 +119,8 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
 
 def _look_at_files(setlist: SetList, options: Options) -> None:
     """Find what is wrong with files as far as that takes no time."""
+    if options.stats is not None:
+        check_writable("--stats", options.stats)
     if options.record is not None and options.record.suffix not in ("", ".mp4"):
         raise UserError(f"--record {options.record}: a recording is an .mp4 file")
     for cue in setlist.cues:

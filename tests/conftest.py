@@ -8,7 +8,7 @@ from hypothesis import settings
 
 from live.offscreen import Offscreen
 
-# Machines are shared and slow at times; a test that is slow has not failed.
+# Under load a test is slow, and has not failed.
 settings.register_profile("anthesis", deadline=None)
 settings.load_profile("anthesis")
 
