@@ -8,7 +8,7 @@ and whatever it was doing, so that no engine survives its stage.
 
     stage                                       engine
     --------------------------------------------------------------------------------
-                                      <-  {"is": "ready", facts}, [w_avg]
+                                      <-  {"is": "ready", facts, frame_ns}, [w_avg]
     {"do": "map", "seeds": [[s, c]]}  ->
                                       <-  {"is": "mapped", "seeds": ...}, [ws, …]
     {"do": "render", serial, slot, …} ->                                (W+ in the block)
@@ -55,13 +55,13 @@ def main() -> int:
     requests: queue.SimpleQueue[link.Message] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin.buffer, requests), daemon=True).start()
     try:
-        generator, facts = _open(arguments.network, arguments.device)
+        generator, facts, frame_ns = _open(arguments.network, arguments.device)
     except UserError as error:
         link.send(answers, {"is": "refused", "why": str(error)})
         return 2
     said = asdict(facts)
     w_avg = said.pop("w_avg")
-    link.send(answers, {"is": "ready", **said}, w_avg)
+    link.send(answers, {"is": "ready", "frame_ns": frame_ns, **said}, w_avg)
     block = link.SharedBlock.attach(arguments.block)
     while True:
         request = requests.get()
@@ -99,8 +99,11 @@ def _listen(pipe: BinaryIO, requests: queue.SimpleQueue[link.Message]) -> None:
     os._exit(0)
 
 
-def _open(network: Path, device: str) -> tuple[Generator, link.NetworkFacts]:
-    """Load, warm up and describe. Raises UserError for a file or device that cannot be used."""
+def _open(network: Path, device: str) -> tuple[Generator, link.NetworkFacts, int]:
+    """Load, describe and warm up; about how long a frame takes, in ns.
+
+    Raises UserError for a file or device that cannot be used.
+    """
     from engine.generator import Generator  # torch: two seconds that the pipe need not wait for
     from engine.weights import load_network, sha256
 
@@ -125,8 +128,9 @@ def _open(network: Path, device: str) -> tuple[Generator, link.NetworkFacts]:
         device=generator.device_name,
         w_avg=net.w_avg.detach().cpu().numpy().astype(np.float32),
     )
+    started = time.perf_counter_ns()
     generator.warm_up()
-    return generator, facts
+    return generator, facts, (time.perf_counter_ns() - started) // 2
 
 
 def _map(

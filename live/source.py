@@ -28,6 +28,7 @@ from engine.link import Floats, FrameHeader, NetworkFacts, Pixels
 log = logging.getLogger(__name__)
 
 NO_ANSWER_NS = 3_000_000_000  # a request unanswered for so long: the engine counts as dead
+FRAMES_OF_PATIENCE = 8  # but a 1024x1024 network on a CPU takes seconds for a frame when it is well
 LOADING_NS = 120_000_000_000  # a large network on a slow disk, and CUDA's first touch
 BACKOFF_S = (0.0, 1.0, 2.0, 4.0, 8.0)  # before the next engine, when engines keep dying young
 YOUNG_NS = 20_000_000_000
@@ -117,6 +118,7 @@ class Engine:
         self._held: int | None = None  # slot that the stage is reading
         self._waiting: int | None = None  # slot with a frame nobody has taken
         self._serial = 0
+        self._patience = NO_ANSWER_NS
         self._block = link.SharedBlock.create()
         arguments = ["--network", network, "--device", device, "--block", self._block.handle]
         arguments += ["--generation", generation]
@@ -129,7 +131,7 @@ class Engine:
         with self._lock:
             if self.facts is None:
                 return self.started if now - self.started > LOADING_NS else None
-            if self._asked_at is None or now - self._asked_at <= NO_ANSWER_NS:
+            if self._asked_at is None or now - self._asked_at <= self._patience:
                 return None
             return self._asked_at
 
@@ -251,6 +253,7 @@ class Engine:
                 seeds = [(seed, class_index) for seed, class_index in message["seeds"]]
                 self.mapped = {**self.mapped, **dict(zip(seeds, arrays, strict=True))}
             elif kind == "ready":
+                self._patience = max(NO_ANSWER_NS, FRAMES_OF_PATIENCE * message.pop("frame_ns"))
                 self.facts = NetworkFacts(w_avg=arrays[0], **message)
             elif kind == "refused":
                 self.refusal = message["why"]
