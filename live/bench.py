@@ -27,6 +27,7 @@ import psutil
 
 from engine.errors import UserError
 from engine.link import NetworkFacts
+from live import BEGAN
 from live.addresses import Message
 from live.app import Stage
 from live.clock import WallClock
@@ -38,7 +39,7 @@ from live.outfile import check_writable, write_json
 from live.prompter import Prompter
 from live.setlist import SetList, bundled, load_setlist
 from live.source import Supervised
-from live.statistics import Statistics, process_started
+from live.statistics import Statistics
 from live.terminal import Terminal
 from live.texture import Picture
 
@@ -106,7 +107,7 @@ def _performing(
     """A show on real engines, before its first turn."""
     ensemble = Ensemble(setlist, partial(Supervised, device))
     closing.callback(ensemble.close)
-    statistics = Statistics(process_started())
+    statistics = Statistics(BEGAN)
     return Stage(setlist, ensemble, offscreen, WallClock(), statistics, prompter, desk=desk)
 
 

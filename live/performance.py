@@ -22,7 +22,7 @@ from PIL import Image, ImageOps
 
 from engine.errors import UserError
 from engine.weights.containers import glance
-from live import keys
+from live import BEGAN, keys
 from live.app import Output, Stage
 from live.clock import WallClock
 from live.ensemble import Ensemble
@@ -31,7 +31,7 @@ from live.outfile import check_writable
 from live.prompter import Prompter
 from live.setlist import SetList
 from live.source import Supervised
-from live.statistics import Statistics, in_words, process_started, write
+from live.statistics import Statistics, in_words, write
 from live.terminal import Terminal, TerminalHandler
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def perform(setlist: SetList, options: Options) -> None:
 
 def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _Signals) -> None:
     clock = WallClock()
-    statistics = Statistics(process_started())
+    statistics = Statistics(BEGAN)
     cue = 0 if options.cue is None else setlist.find(options.cue)
     holding = _holding(setlist.show.holding)
     _look_at_files(setlist, options)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,16 +26,16 @@ class Statistics:
     frame, so that the counts divided by `seconds` are rates of the performance, not of its start.
     """
 
-    def __init__(self, process_started: int) -> None:
-        self._started = process_started
+    def __init__(self, began: int) -> None:
+        self._started = began
         self._window_at: int | None = None
         self._first_at: int | None = None
-        self._last_at = process_started
+        self._last_at = began
         self.presented = self.generated = self.repeated = 0
         self._engine_ms = array("d")
         self._intervals_ms = array("d")
         self._lateness_ms = array("d")
-        self._memory_at = process_started
+        self._memory_at = began
         self._peak = {"stage": 0, "engine": 0}
 
     def window_up(self, now: int) -> None:
@@ -175,15 +173,3 @@ def _percentiles(values: array[float], *which: int) -> dict[str, float | None]:
         return dict.fromkeys(names)
     found = np.percentile(np.frombuffer(values), which)
     return {name: round(float(value), 3) for name, value in zip(names, found, strict=True)}
-
-
-def process_started() -> int:
-    """When this process began, on the clock of `time.perf_counter_ns()`."""
-    stat = Path("/proc/self/stat")  # other systems than Linux may have it, without the clock
-    # psutil's answer is off by the wall clock's drift since boot: 0.7 s seen.
-    if hasattr(time, "CLOCK_BOOTTIME") and stat.exists():
-        ticks = int(stat.read_text().rpartition(")")[2].split()[19])  # field 22, starttime
-        age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-    else:
-        age = time.time() - psutil.Process().create_time()
-    return time.perf_counter_ns() - round(age * 1e9)

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from live import BEGAN
 from live.app import Stage
 from live.clock import WallClock
 from live.ensemble import Ensemble
@@ -15,7 +16,7 @@ from live.offscreen import Offscreen
 from live.prompter import Prompter
 from live.setlist import bundled
 from live.source import Supervised
-from live.statistics import Statistics, process_started
+from live.statistics import Statistics
 from live.terminal import Terminal
 
 TURNS = 60 * 90
@@ -27,7 +28,7 @@ def stage():
     output = Offscreen((160, 90), 60.0)
     ensemble = Ensemble(setlist, partial(Supervised, "cpu"))
     prompter = Prompter(Terminal(io.StringIO()))
-    statistics = Statistics(process_started())
+    statistics = Statistics(BEGAN)
     yield Stage(setlist, ensemble, output, WallClock(), statistics, prompter)
     ensemble.close()
     output.close()
