@@ -73,7 +73,7 @@ Device: TypeAlias = Annotated[
 def play(
     setlist: Annotated[
         Path | None,
-        typer.Argument(metavar="[SETLIST]", help="A set list (TOML); without one, the flowers."),
+        typer.Argument(metavar="SETLIST", help="A set list (TOML); without one, the flowers."),
     ] = None,
     monitor: Annotated[
         str | None,
@@ -89,7 +89,10 @@ def play(
     fps: Annotated[
         float | None,
         typer.Option(
-            min=1, max=240, help="Headless and recorded: default 60, 30 on software OpenGL."
+            metavar="N",
+            min=1,
+            max=240,
+            help="Of a headless show and of a recording: default 60, 30 on software OpenGL.",
         ),
     ] = None,
     osc: Annotated[
@@ -108,7 +111,9 @@ def play(
     ] = False,
     seconds: Annotated[
         float | None,
-        typer.Option(min=0.1, help="End that long after the first picture (headless: 10)."),
+        typer.Option(
+            metavar="S", min=0.1, help="End that long after the first picture (headless: 10)."
+        ),
     ] = None,
     stats: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Write what was measured.")
@@ -149,7 +154,7 @@ def check(
 def sheet(
     setlist: Annotated[
         Path | None,
-        typer.Argument(metavar="[SETLIST]", help="A set list (TOML); without one, the flowers."),
+        typer.Argument(metavar="SETLIST", help="A set list (TOML); without one, the flowers."),
     ] = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE.png", help="A .png or .jpg.")

@@ -26,6 +26,7 @@ from live import BEGAN, keys
 from live.app import Output, Stage
 from live.clock import WallClock
 from live.ensemble import Ensemble
+from live.offscreen import Offscreen, is_software
 from live.osc import Counts, OscServer
 from live.outfile import check_writable
 from live.prompter import Prompter
@@ -172,13 +173,16 @@ def _output(
         except NoDisplay as missing:
             options = replace(options, record=options.record or _unused_name())
             prompter.say(f"{missing}\nperforming without a window, into a video file")
-    from live.offscreen import Offscreen
-
-    output = Offscreen(options.size, options.fps or FPS)
+    output = Offscreen(options.size)
     closing.callback(output.close)
-    if options.fps is None and output.software:
-        output.refresh_hz = FPS_ON_SOFTWARE_GL
+    output.refresh_hz = _fps(options, output)
     return output, replace(options, seconds=options.seconds or HEADLESS_SECONDS)
+
+
+def _fps(options: Options, output: Output) -> float:
+    """Frames a second of a headless show and of a recording."""
+    software = is_software(str(output.ctx.info["GL_RENDERER"]))
+    return options.fps or (FPS_ON_SOFTWARE_GL if software else FPS)
 
 
 def _window(setlist: SetList, options: Options, closing: ExitStack) -> Output:
@@ -198,7 +202,7 @@ def _tape(options: Options, output: Output, prompter: Prompter, closing: ExitSta
         return None
     from live.tape import Tape
 
-    tape = Tape(output.ctx, options.record, output.size, options.fps or output.refresh_hz)
+    tape = Tape(output.ctx, options.record, output.size, _fps(options, output))
     closing.callback(tape.close)
     prompter.say(f"recording to {tape.path}")
     return tape

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from live.source import NO_ANSWER_NS, Fake, Request, Supervised
+from live.source import NO_ANSWER_NS, Engine, Fake, Request, Supervised
 
 FLOWERS = Path(str(resources.files("engine.nets") / "flower128.safetensors"))
 SEEDS = [(7, None), (21, None)]
@@ -112,6 +113,18 @@ def test_asking_and_tending_never_wait_for_a_stopped_engine(flowers):
     flowers.tend(now + NO_ANSWER_NS + 1_000_000_000)  # now it counts as dead
     flowers.tend(now + NO_ANSWER_NS + 1_000_000_000)
     assert flowers.restarts == 1
+
+
+def test_an_engine_whose_frames_take_seconds_is_slow_and_not_dead(monkeypatch):
+    """What a 1024x1024 network on a CPU says when it is ready, to an engine that never starts."""
+    monkeypatch.setattr(Engine, "_live", lambda engine: None)
+    engine = Engine(FLOWERS, "cpu", [], 0, 0)
+    facts = asdict(Fake(FLOWERS, []).facts)
+    w_avg = facts.pop("w_avg")
+    engine._take(None, {"is": "ready", "frame_ns": 4 * 10**9, **facts}, [w_avg])
+    engine._asked_at = 0
+    assert engine.silent_since(8 * 10**9) is None
+    assert engine.silent_since(60 * 10**9) == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04not a network", b"PK\x03\x04", b"{}"])
