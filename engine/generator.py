@@ -1,62 +1,119 @@
 """A session with one network on one device: W+ in, RGBA pixels out.
 
-The reference network does the work, in float32, channels last (with the bundled network on one
-core a fifth faster than channels first). Faster ways to the same picture have their place here,
-and are measured against it.
+How the pixels are made is one of `engine.inference`'s ways: operation by operation, or compiled, on
+a CPU and on Apple's GPU, and in a CUDA graph on NVIDIA's. The reference network does the mapping.
 """
 
 from __future__ import annotations
 
 import copy
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.correction import MIN_SIZE, Corrections
 from engine.errors import UserError
+from engine.inference.eager import Eager
+from engine.inference.folded import LEVELS
+from engine.inference.plain import Colour
 from engine.networks.stylegan2 import StyleGAN2
 from engine.weights import load_network
 
-Precision = Literal["float32"]
+Precision = Literal["auto", "float32", "float16"]
+
+FRAMES_BEFORE_COMPILING = 300  # ten seconds of a show: compiling is not for a rehearsal's glance
+SAMPLE_PSI = 0.8  # of the pictures that colours are fitted to
+
+
+class Frames(Protocol):
+    """A way to make frames. `render` makes one where it is made, `fetch` brings it to the host."""
+
+    notes: list[str]  # sentences for the operator
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """What can be rendered, the full size first."""
+
+    @property
+    def form(self) -> str:
+        """How frames are made now, in words."""
+
+    def admit(self, size: int, colour: Colour) -> None:
+        """Render at an early size too from now on, with its way to the full picture's colours."""
+
+    def render(self, ws: NDArray[np.float32], noise: float, size: int) -> None:
+        """Make the frame of ws [num_ws, w_dim] at one of `sizes`."""
+
+    def fetch(self, out: NDArray[np.uint8]) -> None:
+        """Copy the frame that was rendered last to out [size, size, 4], and wait for it."""
+
+    def sums(self, ws: NDArray[np.float32]) -> Mapping[int, Tensor]:
+        """The float pictures [r, r, 4] at all resolutions; see `walk.pictures`."""
+
+    def improve(self) -> bool:
+        """One step of what makes frames cheaper; True while there is something to expect of it."""
+
+    def close(self) -> None:
+        """Give back what outlives the process otherwise."""
 
 
 class Generator:
     """Performs a network. Not for several threads at once.
 
-    net: the network, which the session takes over (it moves it), or the path of a checkpoint.
+    net: the network, which the session may change, or the path of a checkpoint; only what is read
+    from a file is compiled.
     device: "auto" (CUDA, else Apple's GPU, else the CPU), or torch's name of one.
+    precision: "auto" is float16 on CUDA and float32 elsewhere, where float16 is no faster.
+    threads: of a CPU; None leaves the stage its cores.
+    smallest: early pictures below that size are not used; they would look blurred.
     Raises UserError for a device that is not there and a file or network that cannot be performed.
     """
 
     def __init__(
-        self, net: StyleGAN2 | Path | str, device: str = "auto", precision: Precision = "float32"
+        self,
+        net: StyleGAN2 | Path | str,
+        device: str = "auto",
+        precision: Precision = "auto",
+        threads: int | None = None,
+        smallest: int = MIN_SIZE,
     ) -> None:
-        if precision != "float32":
-            raise ValueError(f"precision is {precision!r}; there is only float32")
         self.device = choose_device(device)
+        file = None if isinstance(net, StyleGAN2) else Path(net)
         if not isinstance(net, StyleGAN2):
             net = load_network(net)
         if net.img_channels not in (1, 3):
             raise UserError(f"a network of {net.img_channels} channels: 1 or 3 can be shown")
         if self.device.type == "cpu":
-            torch.set_num_threads(_cpu_threads())
+            torch.set_num_threads(threads or _cpu_threads())
         self.resolution = net.resolution
         self.z_dim, self.w_dim, self.num_ws = net.z_dim, net.w_dim, net.num_ws
-        self.num_classes = net.num_classes
+        self.num_classes, self.family = net.num_classes, net.family
         # Seeds are mapped on the CPU whatever the device, so that a show is the same on any.
         self._mapping = copy.deepcopy(net.mapping).cpu()
-        self._net = net.to(self.device)
-        self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        # The bundled network's strengths are all 0, and adding nothing to 11 layers takes time.
-        self._noisy = net.config.use_noise and any(
-            bool(layer.noise_strength) for layer in net.synthesis.layers()
-        )
-        self._frame = np.full((self.resolution, self.resolution, 4), 255, np.uint8)
-        self._shown: tuple[bytes, float] | None = None
+        self._frames = _frames(net, self.device, precision, file)
+        self._corrections = self._early(net, smallest)
+        self.rendered = 0  # frames, without those that were the last one again
+        self._shown: tuple[bytes, float, int] | None = None
+
+    def _early(self, net: StyleGAN2, smallest: int) -> Corrections | None:
+        """What learns the colours of early pictures; None if the network makes none."""
+        if net.config.architecture != "skip":
+            return None
+        sizes = [size for size in net.config.resolutions[:-1] if size >= smallest]
+        return Corrections(sizes, self.resolution) if sizes else None
+
+    @property
+    def w_avg(self) -> NDArray[np.float32]:
+        """The mean w [w_dim], towards which psi pulls."""
+        w_avg: NDArray[np.float32] = self._mapping.w_avg.numpy()
+        return w_avg
 
     @property
     def device_name(self) -> str:
@@ -64,6 +121,21 @@ class Generator:
         if self.device.type == "cuda":
             return f"{self.device} ({torch.cuda.get_device_name(self.device)})"
         return "cpu" if self.device.type == "cpu" else f"{self.device} (Apple GPU)"
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Sizes at which a frame can be had now, the full one first; `improve` adds to them."""
+        return self._frames.sizes
+
+    @property
+    def form(self) -> str:
+        """How frames are made now, in words."""
+        return self._frames.form
+
+    @property
+    def notes(self) -> list[str]:
+        """What the operator should know, each said once: who has read a sentence removes it."""
+        return self._frames.notes
 
     def map(self, seed: int, class_index: int | None = None) -> NDArray[np.float32]:
         """A seed's W+ [num_ws, w_dim], not truncated: z is RandomState(seed).randn(1, z_dim).
@@ -94,45 +166,81 @@ class Generator:
         ws: NDArray[np.float32],
         noise_strength: float = 1.0,
         out: NDArray[np.uint8] | None = None,
+        size: int | None = None,
     ) -> NDArray[np.uint8]:
-        """W+ [num_ws, w_dim] to pixels [R, R, 4], opaque, rows from the top.
+        """W+ [num_ws, w_dim] to pixels [size, size, 4], opaque, rows from the top.
 
         [-1, 1] becomes 0 to 255, rounded and clamped; a grey network gives equal R, G and B.
-        The same W+ and noise as last time give the same frame, without another rendering.
+        The same W+, noise and size as last time give the same frame, without another rendering.
         out: where to put the pixels, such as a view of shared memory; it is also returned.
+        size: one of `sizes`; None for the full one.
         """
         if ws.shape != (self.num_ws, self.w_dim):
             raise ValueError(f"ws is {ws.shape}, where ({self.num_ws}, {self.w_dim}) was expected")
+        size = size or self.resolution
         ws = np.array(ws, dtype=np.float32)  # a copy: shared memory may change meanwhile
-        asked = (ws.tobytes(), noise_strength)
+        asked = (ws.tobytes(), noise_strength, size)
         if asked != self._shown:
             self._shown = None
-            self._frame[..., :3] = self._synthesize(ws, noise_strength)
+            self._frames.render(ws, noise_strength, size)
             self._shown = asked
+            self.rendered += 1
         if out is None:
-            return self._frame.copy()
-        np.copyto(out, self._frame)
+            out = np.empty((size, size, 4), np.uint8)
+        self._frames.fetch(out)
         return out
-
-    def _synthesize(self, ws: NDArray[np.float32], noise_strength: float) -> NDArray[np.uint8]:
-        """[num_ws, w_dim] -> [R, R, 1 or 3]."""
-        noisy = self._noisy and noise_strength != 0
-        with torch.inference_mode():
-            img = self._net.synthesize(
-                torch.from_numpy(ws)[None].to(self.device),
-                noise="const" if noisy else "none",
-                noise_strength=noise_strength,
-            )
-            # Adding 128 and cutting off the fraction rounds (x + 1) * 127.5.
-            pixels = img[0].mul(127.5).add_(128).clamp_(0, 255).to(torch.uint8)
-            frame: NDArray[np.uint8] = pixels.permute(1, 2, 0).cpu().numpy()
-        return frame
 
     def warm_up(self) -> None:
         """Render twice and forget it: libraries load, kernels are chosen, memory is claimed."""
         for value in (0.0, 1.0):
             self.render(np.full((self.num_ws, self.w_dim), value, np.float32))
         self._shown = None
+        self.rendered = 0
+
+    def improve(self) -> bool:
+        """A step of work for an idle moment, about a frame long; True while there is more to do.
+
+        First the colours of early pictures are learned, which adds to `sizes`; then, once it has
+        been performing for a while, the network is compiled, where that can be done.
+        """
+        if self._corrections is not None:
+            self._learn(self._corrections)
+            return True
+        if self.rendered < FRAMES_BEFORE_COMPILING:
+            return True
+        return self._frames.improve()
+
+    def close(self) -> None:
+        """End what `improve` has begun."""
+        self._frames.close()
+
+    def _learn(self, corrections: Corrections) -> None:
+        seed = corrections.samples
+        w = self.map(seed, seed % self.num_classes if self.num_classes else None)
+        sums = self._frames.sums(self.w_avg + SAMPLE_PSI * (w - self.w_avg))
+        bytes_ = {size: sums[size][..., :3].permute(2, 0, 1) + LEVELS for size in sums}
+        if corrections.learn(bytes_):
+            return
+        for size, matrix in corrections.ready.items():
+            self._frames.admit(size, _colour(matrix.to(self.device)))
+        self._corrections = None
+
+
+def _frames(
+    net: StyleGAN2, device: torch.device, precision: Precision, file: Path | None
+) -> Frames:
+    if device.type != "cuda" and precision == "float16":
+        raise UserError(f"float16 is for CUDA; on {device.type} it is slower than float32")
+    return Eager(net, device, file)
+
+
+def _colour(matrix: Tensor) -> Colour:
+    """A colour correction [3, 4] of levels 0 to 255 for sums around 0 (see `Folded.offset`)."""
+    linear = torch.zeros(4, 4, device=matrix.device)
+    linear[:3, :3] = matrix[:, :3]
+    shift = torch.full((4,), 255.0, device=matrix.device)
+    shift[:3] = matrix[:, :3].sum(1) * LEVELS + matrix[:, 3] + 0.5
+    return linear, shift
 
 
 def choose_device(name: str) -> torch.device:
@@ -145,10 +253,7 @@ def choose_device(name: str) -> torch.device:
     if kind not in ("cpu", "cuda", "mps") or not (index == "" or index.isdecimal()):
         raise UserError(f"device {name}: devices are auto, cpu, cuda, cuda:N and mps")
     if kind == "cuda" and not torch.cuda.is_available():
-        raise UserError(
-            f"device {name}: torch sees no NVIDIA GPU; "
-            "install its driver and a CUDA build of torch, or use cpu"
-        )
+        raise UserError(f"device {name}: {_why_no_cuda()}, or use cpu")
     if kind == "cuda" and index and int(index) >= torch.cuda.device_count():
         raise UserError(f"device {name}: there are {torch.cuda.device_count()}, counted from 0")
     if kind == "mps" and not torch.backends.mps.is_available():
@@ -156,11 +261,34 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def _why_no_cuda() -> str:
+    """What is missing, and what to do."""
+    built_for = torch.version.cuda
+    if built_for is None:
+        return "torch sees no NVIDIA GPU; install its driver and a CUDA build of torch"
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        found = re.search(r"driver .* too old \(found version (\d+)\)", str(error))
+        if found is not None:
+            major, minor = divmod(int(found[1]), 1000)
+            return (
+                f"the NVIDIA driver is for CUDA {major}.{minor // 10}, and this torch for "
+                f"{built_for}; install a driver of at least {_driver_for(built_for)}"
+            )
+    return "torch sees no NVIDIA GPU; install its driver"
+
+
+def _driver_for(cuda: str) -> str:
+    """The oldest driver that runs a version of CUDA, by NVIDIA's table of minor compatibility."""
+    return {"11": "450.80", "12": "525.60", "13": "580"}.get(cuda.partition(".")[0], "the newest")
+
+
 def _cpu_threads() -> int:
     """Half the cores; the others are the stage's.
 
-    With the bundled network two threads on two cores take 11 ms a frame against 13 while nothing
-    else runs, and 200 to 900 against 20 while something does: they wait for each other.
+    With as many threads as cores, one that has to share its core makes all others wait: on two
+    cores a frame took 11 ms against 13 while nothing else ran, and 200 to 900 against 20 otherwise.
     """
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1

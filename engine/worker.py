@@ -9,11 +9,15 @@ and whatever it was doing, so that no engine survives its stage.
     stage                                       engine
     --------------------------------------------------------------------------------
                                       <-  {"is": "ready", facts, frame_ns}, [w_avg]
+                                      <-  {"is": "form", "form": text, "sizes": [n, …]}
+                                      <-  {"is": "note", "text": sentence}
     {"do": "map", "seeds": [[s, c]]}  ->
                                       <-  {"is": "mapped", "seeds": ...}, [ws, …]
     {"do": "render", serial, slot, …} ->                                (W+ in the block)
                                       <-  {"is": "frame", "slot": n}    (frame in the block)
 
+`form` and `note` come whenever there is something new to say: how frames are made now and at which
+sizes, and sentences for the operator. Between frames the engine improves itself, a step at a time.
 A file that cannot be performed is answered with {"is": "refused", "why": one line} and exit code 2.
 """
 
@@ -32,10 +36,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-import numpy as np
-
 from engine import link
 from engine.errors import UserError
+from engine.governor import Governor
 
 if TYPE_CHECKING:
     from engine.generator import Generator
@@ -63,14 +66,18 @@ def main() -> int:
     w_avg = said.pop("w_avg")
     link.send(answers, {"is": "ready", "frame_ns": frame_ns, **said}, w_avg)
     block = link.SharedBlock.attach(arguments.block)
+    performer = Performer(generator, facts, block, arguments.generation)
+    performer.tell(answers)
     while True:
         request = requests.get()
         if request["do"] == "map":
             seeds, mapped = _map(generator, request["seeds"])
             link.send(answers, {"is": "mapped", "seeds": seeds}, *mapped)
         elif request["do"] == "render":
-            _render(generator, block, request, arguments.generation, facts)
+            performer.render(request)
             link.send(answers, {"is": "frame", "slot": request["slot"]})
+            performer.improve()
+            performer.tell(answers)
 
 
 def _arguments() -> argparse.Namespace:
@@ -105,28 +112,27 @@ def _open(network: Path, device: str) -> tuple[Generator, link.NetworkFacts, int
     Raises UserError for a file or device that cannot be used.
     """
     from engine.generator import Generator  # torch: two seconds that the pipe need not wait for
-    from engine.weights import load_network, sha256
+    from engine.weights import sha256
 
-    net = load_network(network)
-    values = net.num_ws * net.w_dim
-    if net.resolution > link.MAX_RESOLUTION or values > link.MAX_WS_VALUES:
+    generator = Generator(network, device=device)
+    resolution, values = generator.resolution, generator.num_ws * generator.w_dim
+    if resolution > link.MAX_RESOLUTION or values > link.MAX_WS_VALUES:
         raise UserError(
-            f"{network}: a {net.resolution}x{net.resolution} network with W+ of {net.num_ws}x"
-            f"{net.w_dim}; frames go up to {link.MAX_RESOLUTION}x{link.MAX_RESOLUTION} "
+            f"{network}: a {resolution}x{resolution} network with W+ of {generator.num_ws}x"
+            f"{generator.w_dim}; frames go up to {link.MAX_RESOLUTION}x{link.MAX_RESOLUTION} "
             f"and W+ to {link.MAX_WS_VALUES} values"
         )
-    generator = Generator(net, device=device)
     facts = link.NetworkFacts(
         name=network.name,
-        family=net.family,
-        resolution=net.resolution,
-        z_dim=net.z_dim,
-        w_dim=net.w_dim,
-        num_ws=net.num_ws,
-        num_classes=net.num_classes,
+        family=generator.family,
+        resolution=resolution,
+        z_dim=generator.z_dim,
+        w_dim=generator.w_dim,
+        num_ws=generator.num_ws,
+        num_classes=generator.num_classes,
         sha256=sha256(network),
         device=generator.device_name,
-        w_avg=net.w_avg.detach().cpu().numpy().astype(np.float32),
+        w_avg=generator.w_avg,
     )
     started = time.perf_counter_ns()
     generator.warm_up()
@@ -146,32 +152,68 @@ def _map(
     return known, mapped
 
 
-def _render(
-    generator: Generator,
-    block: link.SharedBlock,
-    request: link.Message,
-    generation: int,
-    facts: link.NetworkFacts,
-) -> None:
-    """One frame into the slot that the request names."""
-    started = time.perf_counter_ns()
-    slot = request["slot"]
-    ws = block.request_ws(facts.num_ws, facts.w_dim)
-    pixels = block.pixels(slot, facts.resolution, facts.resolution)
-    generator.render(ws, noise_strength=request["noise"], out=pixels)
-    block.frame_ws(slot, facts.num_ws, facts.w_dim)[:] = ws
-    header = link.FrameHeader(
-        generation=generation,
-        serial=request["serial"],
-        width=facts.resolution,
-        height=facts.resolution,
-        num_ws=facts.num_ws,
-        w_dim=facts.w_dim,
-        show_time=request["show_time"],
-        started=started,
-        finished=time.perf_counter_ns(),
-    )
-    block.write_header(slot, header)
+class Performer:
+    """Answers requests for frames, at the size that the time for them allows."""
+
+    def __init__(
+        self,
+        generator: Generator,
+        facts: link.NetworkFacts,
+        block: link.SharedBlock,
+        generation: int,
+    ) -> None:
+        self._generator, self._facts = generator, facts
+        self._block, self._generation = block, generation
+        self._governor = Governor()
+        self._improving = True
+        self._told: tuple[str, tuple[int, ...]] = ("", ())
+
+    def render(self, request: link.Message) -> None:
+        """One frame into the slot that the request names."""
+        started = time.perf_counter_ns()
+        slot, facts = request["slot"], self._facts
+        size = self._size(request, started)
+        ws = self._block.request_ws(facts.num_ws, facts.w_dim)
+        pixels = self._block.pixels(slot, size, size)
+        rendered = self._generator.rendered
+        self._generator.render(ws, noise_strength=request["noise"], out=pixels, size=size)
+        self._block.frame_ws(slot, facts.num_ws, facts.w_dim)[:] = ws
+        finished = time.perf_counter_ns()
+        header = link.FrameHeader(
+            generation=self._generation,
+            serial=request["serial"],
+            width=size,
+            height=size,
+            num_ws=facts.num_ws,
+            w_dim=facts.w_dim,
+            show_time=request["show_time"],
+            started=started,
+            finished=finished,
+        )
+        self._block.write_header(slot, header)
+        if self._generator.rendered > rendered:  # the last frame again says nothing of the next
+            self._governor.saw(size, finished - started, finished)
+
+    def _size(self, request: link.Message, now: int) -> int:
+        """What the set list pinned, if it can be had; else what the governor chooses."""
+        sizes = self._generator.sizes
+        if request["size"]:
+            return request["size"] if request["size"] in sizes else sizes[0]
+        return self._governor.choose(sizes, request["budget"], now)
+
+    def improve(self) -> None:
+        """One step of what the session does for itself while nobody waits."""
+        if self._improving:
+            self._improving = self._generator.improve()
+
+    def tell(self, answers: BinaryIO) -> None:
+        """Say how frames are made, if that has changed, and what the operator should know."""
+        now = (self._generator.form, self._generator.sizes)
+        if now != self._told:
+            self._told = now
+            link.send(answers, {"is": "form", "form": now[0], "sizes": now[1]})
+        while self._generator.notes:
+            link.send(answers, {"is": "note", "text": self._generator.notes.pop(0)})
 
 
 if __name__ == "__main__":

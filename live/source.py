@@ -227,6 +227,8 @@ class Engine:
             "slot": slot,
             "show_time": request.show_time,
             "noise": request.noise,
+            "size": 0,
+            "budget": 0,
         }
         self._say(self.process, message)
 

@@ -107,12 +107,11 @@ def test_renders_into_memory_that_is_given(flowers: Generator) -> None:
 
 
 def test_the_same_request_is_not_rendered_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    net = network()
-    generator = Generator(net, device="cpu")
+    generator = Generator(network(), device="cpu")
     rendered = []
-    synthesize = net.synthesize
+    render = generator._frames.render
     monkeypatch.setattr(
-        net, "synthesize", lambda *args, **kwargs: rendered.append(1) or synthesize(*args, **kwargs)
+        generator._frames, "render", lambda *args: rendered.append(1) or render(*args)
     )
     ws = np.zeros((6, 6), np.float32)
     first = generator.render(ws)

@@ -94,7 +94,8 @@ def test_a_lost_engine_is_replaced_and_the_morph_goes_on(flowers, accident):
     header, made_of, after = frame_for(flowers, 3, ws)
     assert header.generation == 1
     assert np.array_equal(made_of, ws)
-    assert np.array_equal(before, after)
+    # Another engine may settle on other forms of some layers, and those round differently.
+    assert np.abs(before.astype(int) - after).max() <= 1
     assert flowers.restarts == 1
     assert len(flowers.outages) == 1
     assert flowers.outages[0].since < flowers.outages[0].until

@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from engine.inference.folded import Convolution, Folded, ToPicture
 from engine.inference.walk import picture_at
 
+Colour = tuple[Tensor, Tensor]
+"""An early picture's way to the colours of the full one: a matrix [4, 4] and a shift [4]."""
+
 
 class Plain:
     """A player (see `walk.Player`) of which everything can be traced."""
@@ -54,15 +57,9 @@ class Plain:
 
 
 class Finished(nn.Module):
-    """Styles and demodulations to bytes, at one size, as `torch.export` wants it.
+    """Styles and demodulations to bytes, at one size, as `torch.export` wants it."""
 
-    colour: an early picture's way to the colours of the full one, a 4x4 matrix and a shift [4] of
-    its sum; None for the full picture.
-    """
-
-    def __init__(
-        self, folded: Folded, size: int, colour: tuple[Tensor, Tensor] | None = None
-    ) -> None:
+    def __init__(self, folded: Folded, size: int, colour: Colour | None = None) -> None:
         super().__init__()
         self._folded, self._size, self._colour = folded, size, colour
 
@@ -72,9 +69,7 @@ class Finished(nn.Module):
         return to_bytes(picture, self._folded, self._colour)
 
 
-def to_bytes(
-    picture: Tensor, folded: Folded, colour: tuple[Tensor, Tensor] | None = None
-) -> Tensor:
+def to_bytes(picture: Tensor, folded: Folded, colour: Colour | None = None) -> Tensor:
     """A sum of pictures [r, r, 4] as uint8 [r, r, 4], rounded and clamped; alpha is 255."""
     if colour is not None:
         matrix, shift = colour
