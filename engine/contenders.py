@@ -20,6 +20,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, cast
 
 import numpy as np
@@ -96,6 +97,7 @@ def resolve_precision(name: str, device: torch.device) -> str:
 
 def enter(
     net: StyleGAN2,
+    file: Callable[[], Path],
     device: torch.device,
     precision: str,
     rows: tuple[str, ...],
@@ -104,9 +106,10 @@ def enter(
 ) -> tuple[list[Contender], list[str]]:
     """Prepare the rows asked for, of `ROWS`; and a sentence for each that cannot be measured.
 
-    Whatever goes wrong with one row, the others are measured.
+    net: on the CPU; file: tells where it lies, for sessions. Whatever goes wrong with one row, the
+    others are measured.
     """
-    entrants = _Entrants(net, device, precision)
+    entrants = _Entrants(net, file, device, precision)
     makers = [(row, entrants.makers[row]) for row in rows]
     if early:
         makers.append(("fast, smaller", entrants.smaller))
@@ -131,8 +134,10 @@ def enter(
 class _Entrants:
     """Makes the contenders of one network on one device; each has a copy of it."""
 
-    def __init__(self, net: StyleGAN2, device: torch.device, precision: str) -> None:
-        self._net, self._device, self._precision = net, device, precision
+    def __init__(
+        self, net: StyleGAN2, file: Callable[[], Path], device: torch.device, precision: str
+    ) -> None:
+        self._net, self._file, self._device, self._precision = net, file, device, precision
         self._ws = wplus(net)
         self._improved: Session | None = None
         self.makers: dict[str, Callable[[], list[Contender]]] = {
@@ -188,8 +193,7 @@ class _Entrants:
 
     def _session(self) -> Session:
         open_session = cast(Callable[..., Session], Generator)
-        net = copy.deepcopy(self._net)
-        session = open_session(net, device=str(self._device), precision=self._precision)
+        session = open_session(self._file(), device=str(self._device), precision=self._precision)
         session.warm_up()
         return session
 

@@ -11,6 +11,9 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -68,14 +71,16 @@ def measure(subject: Subject, options: Options, say: Callable[[str], object]) ->
         "precision": precision,
         "torch": torch.__version__,
     }
-    entered, left_out = enter(net, device, precision, options.rows, options.early, say)
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
-    if device.type == "cpu":
-        facts["threads"] = torch.get_num_threads()
-    timer = _timed_by_events if device.type == "cuda" else timed
-    say("measuring " + ", ".join(contender.name for contender in entered))
-    taken = rounds(entered, timer, options.seconds)
+    with TemporaryDirectory() as folder:
+        file = partial(subject.file, net, Path(folder))
+        entered, left_out = enter(net, file, device, precision, options.rows, options.early, say)
+        if options.threads is not None:
+            torch.set_num_threads(options.threads)
+        if device.type == "cpu":
+            facts["threads"] = torch.get_num_threads()
+        timer = _timed_by_events if device.type == "cuda" else timed
+        say("measuring " + ", ".join(contender.name for contender in entered))
+        taken = rounds(entered, timer, options.seconds)
     how = {contender.name: contender.how for contender in entered}
     return Figures(_described(device), subject.name, rows(taken, how), facts, left_out)
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 import engine.nets
 from engine.errors import UserError
 from engine.link import MAX_RESOLUTION
@@ -70,6 +72,23 @@ class Subject:
         from engine.networks.synthetic import synthetic
 
         return synthetic(self.config)
+
+    def file(self, net: StyleGAN2, folder: Path) -> Path:
+        """The network's file: what was loaded, or random weights written into `folder`.
+
+        A session that opens a file can do more than one that is handed a network: compile it.
+        """
+        if self.network is not None:
+            return self.network
+        from engine.weights import NetworkFile
+        from engine.weights.saving import save_network
+
+        path = folder / f"{net.resolution}.safetensors"
+        if not path.exists():
+            tensors = {name: tensor.numpy() for name, tensor in net.state_dict().items()}
+            file = NetworkFile(path, "memory", "nvidia", net.config, tensors, {})
+            save_network(file, path, np.float32)
+        return path
 
 
 def _dimensions(

@@ -117,7 +117,8 @@ class Session:
     opened: ClassVar[list["Session"]]
     compiles, corrected = True, (32, 16)
 
-    def __init__(self, net: object, device: str, precision: str) -> None:
+    def __init__(self, file: Path, device: str, precision: str) -> None:
+        assert load_network(file).resolution == 32
         self.asked: list[np.ndarray] = []
         self.asked_sizes: list[int | None] = []
         self.form, self.sizes, self.notes = "float32", (32,), []

@@ -7,6 +7,7 @@ import torch
 
 from engine.errors import UserError
 from engine.subject import BUNDLED, Subject
+from engine.weights import load_network
 
 
 def test_without_options_it_is_the_bundled_network() -> None:
@@ -69,3 +70,12 @@ def test_random_weights_are_the_same_every_time_and_perform_as_trained_ones() ->
     assert 0.1 < float(img.std()) < 1
     assert len(seen) == 5
     assert all(0.3 < float(std) < 3 for std in seen)
+
+
+def test_random_weights_are_written_for_those_who_read_files(tmp_path: Path) -> None:
+    subject = Subject.of(resolution=16, channel_base=64)
+    net = subject.load()
+    read = load_network(subject.file(net, tmp_path))
+    assert read.config == net.config
+    assert all(map(torch.equal, net.state_dict().values(), read.state_dict().values()))
+    assert Subject.of().file(net, tmp_path) == BUNDLED
