@@ -197,7 +197,8 @@ def monitors() -> None:
 @app.command()
 def doctor() -> None:
     """Look at GPU, OpenGL, codecs, display and port, and say what to do."""
-    from live.doctor import report, run_checks
+    from live.doctor import run_checks
+    from live.findings import report
 
     findings = run_checks()
     typer.echo(report(findings))
