@@ -8,7 +8,8 @@ and no sum. It is never the fast path's own decomposition, which may so fall bel
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -91,10 +92,22 @@ class Floor:
         graph = torch.cuda.CUDAGraph()
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side), torch.backends.cudnn.flags(enabled=True, benchmark=True):
-            for _ in range(WARM_UP):
-                self.run()
-        torch.cuda.current_stream().wait_stream(side)
-        with torch.backends.cudnn.flags(enabled=True, benchmark=True), torch.cuda.graph(graph):
-            self._made = self.run()  # the graph writes into these at every replay
+        with _by_trying():
+            with torch.cuda.stream(side):
+                for _ in range(WARM_UP):
+                    self.run()
+            torch.cuda.current_stream().wait_stream(side)
+            with torch.cuda.graph(graph):
+                self._made = self.run()  # the graph writes into these at every replay
         return graph.replay
+
+
+@contextmanager
+def _by_trying() -> Iterator[None]:
+    """cuDNN chooses by trying; what else is set stays, so that all are measured in one type."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
