@@ -68,7 +68,10 @@ class Session(Protocol):
         """Make the first frames."""
 
     def improve(self) -> bool:
-        """A short step of work; whether there is more."""
+        """A short step of work, after a frame; whether there is more."""
+
+    def close(self) -> None:
+        """End what `improve` has begun."""
 
     def render(
         self,
@@ -95,94 +98,100 @@ def resolve_precision(name: str, device: torch.device) -> str:
     return name
 
 
-def enter(
-    net: StyleGAN2,
-    file: Callable[[], Path],
-    device: torch.device,
-    precision: str,
-    rows: tuple[str, ...],
-    early: bool,
-    say: Callable[[str], object],
-) -> tuple[list[Contender], list[str]]:
-    """Prepare the rows asked for, of `ROWS`; and a sentence for each that cannot be measured.
+class Entrants:
+    """Makes the contenders of one network on one device; each has a copy of it.
 
-    net: on the CPU; file: tells where it lies, for sessions. Whatever goes wrong with one row, the
-    others are measured.
+    net: on the CPU; file: tells where it lies, for sessions; threads: None as a session chooses.
+    Close it when everything is measured.
     """
-    entrants = _Entrants(net, file, device, precision)
-    makers = [(row, entrants.makers[row]) for row in rows]
-    if early:
-        makers.append(("fast, smaller", entrants.smaller))
-    entered: list[Contender] = []
-    left_out: list[str] = []
-    for row, make in makers:
-        say(f"preparing {row}")
-        try:
-            made = make()
-            for contender in made:
-                contender.frame()
-        except _LeftOutError as why:
-            left_out.append(f"{row}: {why}")
-        except Exception as error:  # noqa: BLE001 - no memory, no compiler, no kernel: any of many
-            first = str(error).strip().partition("\n")[0]
-            left_out.append(f"{row}: {type(error).__name__}, {first:.200}")
-        else:
-            entered += made
-    return entered, left_out
-
-
-class _Entrants:
-    """Makes the contenders of one network on one device; each has a copy of it."""
 
     def __init__(
-        self, net: StyleGAN2, file: Callable[[], Path], device: torch.device, precision: str
+        self,
+        net: StyleGAN2,
+        file: Callable[[], Path],
+        device: torch.device,
+        precision: str,
+        threads: int | None,
     ) -> None:
-        self._net, self._file, self._device, self._precision = net, file, device, precision
+        self._net, self._file, self._device = net, file, device
+        self._precision, self._threads = precision, threads
         self._ws = wplus(net)
+        self._sessions: list[Session] = []
         self._improved: Session | None = None
-        self.makers: dict[str, Callable[[], list[Contender]]] = {
-            "published": self.published,
-            "reference": self.reference,
-            "reference (torch.compile)": self.reference_compiled,
-            "fast": self.fast,
-            "compiled": self.compiled,
-            "floor": self.floor,
-        }
 
-    def published(self) -> list[Contender]:
+    def enter(
+        self, rows: tuple[str, ...], early: bool, say: Callable[[str], object]
+    ) -> tuple[list[Contender], list[str]]:
+        """Prepare the rows asked for, of `ROWS`; and a sentence for each that cannot be measured.
+
+        early: a session's smaller outputs as well. Whatever goes wrong with one row, the others are
+        measured.
+        """
+        makers = {
+            "published": self._published,
+            "reference": self._reference,
+            "reference (torch.compile)": self._reference_compiled,
+            "fast": self._fast,
+            "compiled": self._compiled,
+            "floor": self._floor,
+            "fast, smaller": self._smaller,
+        }
+        entered: list[Contender] = []
+        left_out: list[str] = []
+        for row in (*rows, "fast, smaller") if early else rows:
+            say(f"preparing {row}")
+            try:
+                made = makers[row]()
+                for contender in made:
+                    contender.frame()
+            except _LeftOutError as why:
+                left_out.append(f"{row}: {why}")
+            except Exception as error:  # noqa: BLE001 - no memory, no compiler, no kernel: many
+                first = str(error).strip().partition("\n")[0]
+                left_out.append(f"{row}: {type(error).__name__}, {first:.200}")
+            else:
+                entered += made
+        return entered, left_out
+
+    def close(self) -> None:
+        """End the sessions."""
+        for session in self._sessions:
+            session.close()
+
+    def _published(self) -> list[Contender]:
         net = Published(copy.deepcopy(self._net).to(self._device))
         return [self._of_tensors("published", net.synthesize)]
 
-    def reference(self) -> list[Contender]:
+    def _reference(self) -> list[Contender]:
         net = copy.deepcopy(self._net).to(self._device)
         return [self._of_tensors("reference", net.synthesize)]
 
-    def reference_compiled(self) -> list[Contender]:
+    def _reference_compiled(self) -> list[Contender]:
         net = copy.deepcopy(self._net).to(self._device)
         compiled = torch.compile(net.synthesize, dynamic=False)
         return [self._of_tensors("reference (torch.compile)", compiled)]
 
-    def fast(self) -> list[Contender]:
+    def _fast(self) -> list[Contender]:
         session = self._session()
         return [self._of_session("fast", session, self._net.resolution)]
 
-    def compiled(self) -> list[Contender]:
+    def _compiled(self) -> list[Contender]:
         if self._device.type == "cuda":
             raise _LeftOutError("on CUDA the fast path is a CUDA graph, which nothing replaces")
         session = self._improved_session()
         if "compiled" not in session.form:
-            why = "; ".join(session.notes) or f"not taken over within {IMPROVING_S:.0f} s"
-            raise _LeftOutError(why)
+            slow = f"no faster here, or not ready within {IMPROVING_S:.0f} s"
+            raise _LeftOutError("; ".join(session.notes) or slow)
         return [self._of_session("compiled", session, self._net.resolution)]
 
-    def smaller(self) -> list[Contender]:
+    def _smaller(self) -> list[Contender]:
         session = self._improved_session()
         sizes = session.sizes[1:]
         if not sizes:
             raise _LeftOutError("no early output of this network is near enough to the whole one")
         return [self._of_session(f"fast, {size} x {size}", session, size) for size in sizes]
 
-    def floor(self) -> list[Contender]:
+    def _floor(self) -> list[Contender]:
         dtype = torch.float16 if self._precision == "float16" else torch.float32
         floor = Floor(self._net.config, self._device, dtype)
         if self._device.type != "cuda":
@@ -193,17 +202,24 @@ class _Entrants:
 
     def _session(self) -> Session:
         open_session = cast(Callable[..., Session], Generator)
-        session = open_session(self._file(), device=str(self._device), precision=self._precision)
+        threads = {} if self._threads is None else {"threads": self._threads}
+        session = open_session(
+            self._file(), device=str(self._device), precision=self._precision, **threads
+        )
+        self._sessions.append(session)
         session.warm_up()
         return session
 
     def _improved_session(self) -> Session:
-        """A session that has done all it does in idle moments, or has had long enough."""
+        """A session that has done all it does between frames, or has had long enough for it."""
         if self._improved is None:
             self._improved = self._session()
+            ws = itertools.cycle(self._ws)
             ends = time.monotonic() + IMPROVING_S
+            self._improved.render(next(ws))
             while self._improved.improve() and time.monotonic() < ends:
-                time.sleep(0.02)  # where a process compiles, it needs the core
+                self._improved.render(next(ws))
+                time.sleep(0.01)  # where a process compiles, it needs the core
         return self._improved
 
     def _of_session(self, name: str, session: Session, size: int) -> Contender:

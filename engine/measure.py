@@ -10,6 +10,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from engine.contenders import ROWS, Contender, enter, resolve_precision
+from engine.contenders import ROWS, Contender, Entrants, resolve_precision
 from engine.figures import Figures, Row
 from engine.floor import convolutions, gmacs
 from engine.generator import choose_device
@@ -71,11 +72,13 @@ def measure(subject: Subject, options: Options, say: Callable[[str], object]) ->
         "precision": precision,
         "torch": torch.__version__,
     }
-    with TemporaryDirectory() as folder:
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    with TemporaryDirectory() as folder, ExitStack() as closing:
         file = partial(subject.file, net, Path(folder))
-        entered, left_out = enter(net, file, device, precision, options.rows, options.early, say)
-        if options.threads is not None:
-            torch.set_num_threads(options.threads)
+        entrants = Entrants(net, file, device, precision, options.threads)
+        closing.callback(entrants.close)
+        entered, left_out = entrants.enter(options.rows, options.early, say)
         if device.type == "cpu":
             facts["threads"] = torch.get_num_threads()
         timer = _timed_by_events if device.type == "cuda" else timed

@@ -117,12 +117,13 @@ class Session:
     opened: ClassVar[list["Session"]]
     compiles, corrected = True, (32, 16)
 
-    def __init__(self, file: Path, device: str, precision: str) -> None:
+    def __init__(self, file: Path, device: str, precision: str, threads: int) -> None:
+        assert (device, precision, threads) == ("cpu", "float32", 1)
         assert load_network(file).resolution == 32
         self.asked: list[np.ndarray] = []
         self.asked_sizes: list[int | None] = []
         self.form, self.sizes, self.notes = "float32", (32,), []
-        self.steps = 3
+        self.steps, self.closed = 3, False
         type(self).opened.append(self)
 
     def warm_up(self) -> None:
@@ -138,8 +139,14 @@ class Session:
                 self.notes = ["no C++ compiler: PyTorch's own kernels"]
         return self.steps > 0
 
-    def render(self, ws: np.ndarray, out: np.ndarray, size: int | None = None) -> None:
-        assert out.shape == (size or 32, size or 32, 4)
+    def close(self) -> None:
+        self.closed = True
+
+    def render(
+        self, ws: np.ndarray, out: np.ndarray | None = None, size: int | None = None
+    ) -> None:
+        assert not self.closed
+        assert out is None or out.shape == (size or 32, size or 32, 4)
         self.asked.append(ws)
         self.asked_sizes.append(size)
 
@@ -174,6 +181,7 @@ def test_the_compiled_form_is_waited_for(session: type[Session]) -> None:
     assert (fast.name, fast.how) == ("fast", "float32")
     assert (compiled.name, compiled.how) == ("compiled", "float32, compiled")
     assert [one.steps for one in session.opened] == [3, 0]  # the eager one stays as it is
+    assert all(one.closed for one in session.opened)
 
 
 def test_without_a_compiler_that_row_is_left_out_and_said(session: type[Session]) -> None:
