@@ -94,6 +94,14 @@ def test_a_ratio_is_of_times_in_one_round(seed: int) -> None:
     assert found["fast"].how == "float32"
 
 
+def test_a_round_that_hits_all_alike_counts_as_any_other() -> None:
+    taken = {
+        "fast": [[Took(2)], [Took(20)], [Took(3)]],
+        "floor": [[Took(1)], [Took(10)], [Took(3)]],
+    }
+    assert rows(taken, {})[0].ratio_to_floor == 2  # and not 3 / 3, the medians' ratio
+
+
 def test_percentiles_are_of_all_frames_and_ratios_of_medians() -> None:
     taken = {
         "fast": [[Took(1), Took(2), Took(90)]] * 3,
