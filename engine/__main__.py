@@ -1,4 +1,7 @@
-"""`python -m engine`: what a checkpoint is, and its conversion. `anthesis` hands over to this."""
+"""`python -m engine`: what a checkpoint is, its conversion, and how fast it is performed.
+
+`anthesis` hands over to this.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import UserError
+from engine.figures import table
+from engine.subject import CHANNEL_BASES, CHANNEL_MAX, Subject
 from engine.weights import NetworkFile, read_network, sha256
 from engine.weights.inert import shown
 from engine.weights.saving import dimensions, save_network
@@ -52,7 +57,32 @@ def _parser() -> argparse.ArgumentParser:
     )
     convert.add_argument("--force", action="store_true", help="replace FILE if it is there")
     convert.set_defaults(run=_convert)
+    _add_bench(commands)
     return parser
+
+
+def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    bench = commands.add_parser(
+        "bench",
+        help="measure paths to a frame",
+        description="Measure the session beside the network as published and beside the floor: "
+        "its convolutions alone. Compiling takes minutes where there is a compiler; --rows leaves "
+        "it out.",
+    )
+    option = bench.add_argument
+    option("network", type=Path, metavar="NETWORK", nargs="?", help="without one, the flowers")
+    option("--config", metavar="|".join(CHANNEL_BASES), help="random weights, of that size")
+    option("--resolution", type=int, metavar="R", help="random weights, for pictures of R x R")
+    option("--channel-base", type=int, metavar="N", help="channels x resolution")
+    option("--channel-max", type=int, metavar="N", help=f"at most ({CHANNEL_MAX})")
+    option("--device", default="auto", metavar="auto|cpu|cuda[:N]|mps")
+    option("--precision", default="auto", metavar="auto|float32|float16")
+    option("--threads", type=_count, metavar="N", help="of the CPU")
+    option("--rows", metavar="NAME,...", help="only these, such as fast,floor")
+    option("--early", action="store_true", help="the session's smaller outputs, too")
+    option("--seconds", type=float, default=20.0, metavar="S", help="to measure for (20)")
+    option("--json", metavar="FILE|-", help="write the rows as JSON; - writes nothing else")
+    bench.set_defaults(run=_bench)
 
 
 def _inspect(arguments: argparse.Namespace) -> None:
@@ -120,6 +150,55 @@ def _convert(arguments: argparse.Namespace) -> None:
         f"{out}: {file.family}, {file.config.resolution}x{file.config.resolution}, "
         f"{out.stat().st_size / 1e6:.1f} MB\n"
     )
+
+
+def _bench(arguments: argparse.Namespace) -> None:
+    subject = Subject.of(
+        arguments.network,
+        arguments.config,
+        arguments.resolution,
+        arguments.channel_base,
+        arguments.channel_max,
+    )
+    file = None if arguments.json in (None, "-") else Path(arguments.json)
+    if file is not None and not file.parent.is_dir():
+        raise UserError(f"--json {file}: there is no folder {file.parent}")
+    from engine.measure import Options, measure  # torch, which the stage must not load
+
+    options = Options(
+        device=arguments.device,
+        precision=arguments.precision,
+        threads=arguments.threads,
+        rows=_rows(arguments.rows),
+        early=arguments.early,
+        seconds=arguments.seconds,
+    )
+    figures = measure(subject, options, lambda line: sys.stderr.write(f"bench: {line}\n"))
+    record = json.dumps(figures.record(), indent=2) + "\n"
+    sys.stdout.write(record if arguments.json == "-" else table(figures) + "\n")
+    if file is not None:
+        try:
+            file.write_text(record)
+        except OSError as error:
+            raise UserError(f"--json {file}: cannot be written ({error.strerror})") from error
+
+
+def _rows(names: str | None) -> tuple[str, ...]:
+    from engine.contenders import ROWS
+
+    if names is None:
+        return ROWS
+    rows = tuple(name.strip() for name in names.split(","))
+    unknown = [row for row in rows if row not in ROWS]
+    if unknown:
+        raise UserError(f"--rows {unknown[0]}: rows are {', '.join(ROWS)}")
+    return rows
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
+    return int(text)
 
 
 if __name__ == "__main__":

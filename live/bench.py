@@ -1,37 +1,43 @@
-"""What the parts of a frame cost on this machine, measured side by side in one run.
+"""What the parts of a frame cost on this machine: one command, one table.
 
-upload, composite and present are the stage's own work for one frame of the bundled network at
-1280x720; interval is the time between two frames at 30 a second, with the engine performing and
-stopped, and while a cue on another network is prepared, comes and fades in. osc_to_frame is the
-way of a message from a desk's socket to the first picture that obeys it: psi, which takes a new
-frame from the engine, and master, which the stage does by itself. It is sent at a random moment of
-a frame to the paused show, whose W+ then changes only because of it.
+The engine's paths to a frame are measured first, by `live.engine_bench`, on the network that was
+named. upload, composite and present are the stage's own work for one frame of the bundled network
+at 1280x720, and upload and composite that for a picture as large as the named network's as well;
+interval is the time between two frames at 30 a second, with the engine performing and stopped, and
+while a cue on another network is prepared, comes and fades in. osc_to_frame is the way of a message
+from a desk's socket to the first picture that obeys it: psi, which takes a new frame from the
+engine, and master, which the stage does by itself. It is sent at a random moment of a frame to the
+paused show, whose W+ then changes only because of it.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import moderngl
 import numpy as np
 import psutil
 
 from engine.errors import UserError
+from engine.figures import Figures, Row, table
 from engine.link import NetworkFacts
 from live import BEGAN
 from live.addresses import Message
 from live.app import Stage
 from live.clock import WallClock
 from live.compositor import Compositor, Look
+from live.engine_bench import EngineOptions, measure
 from live.ensemble import Ensemble
 from live.offscreen import Offscreen
 from live.osc import OscServer, encode
@@ -50,40 +56,63 @@ MESSAGES = 60
 STOPS, STOP_NS = 8, 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One thing that was measured; `frames` where it is counted in presented frames as well."""
+def bench(options: EngineOptions, output: str | None = None, only: str | None = None) -> str:
+    """Measure; write JSON to the file `output`, if named; return the table.
 
-    name: str
-    ms_p50: float
-    ms_p99: float
-    ms_max: float
-    ratio_to_floor: float | None = None
-    frames_p50: float | None = None
-    frames_max: float | None = None
+    output "-": return the JSON instead. only: "engine" or "stage", that part alone; one that cannot
+    be measured here is otherwise missing from the table, which says why. Raises UserError.
+    """
+    file = None if output in (None, "-") else Path(output)
+    if file is not None:
+        check_writable("--json", file)
+    parts: dict[str, Callable[[], Figures]] = {
+        "engine": partial(measure, options),
+        "stage": partial(_stage, options.side(), options.device),
+    }
+    measured = [_part(name, parts[name], only) for name in parts if only in (None, name)]
+    figures = joined(options.subject().name, measured)
+    if file is not None:
+        write_json("--json", file, figures.record())
+    return json.dumps(figures.record(), indent=2) if output == "-" else table(figures)
 
 
-def bench(output: Path | None, device: str) -> str:
-    """Measure, write the JSON if asked, and return the table. Raises UserError."""
-    if output is not None:
-        check_writable("--json", output)
+def _part(name: str, part: Callable[[], Figures], only: str | None) -> Figures:
+    """What was measured; nothing, and why, if that cannot be and there is another part."""
+    try:
+        return part()
+    except (UserError, RuntimeError, moderngl.Error) as error:
+        if only == name or (name == "engine" and isinstance(error, UserError)):
+            raise
+        return Figures("", "", left_out=[f"the {name}'s rows: {error}"])
+
+
+def joined(network: str, parts: Sequence[Figures]) -> Figures:
+    """The parts as one: all of their rows, the first device that is told."""
+    device = next((part.device for part in parts if part.device), "")
+    whole = Figures(device, network)
+    for part in parts:
+        whole.facts.update(part.facts)
+        whole.rows.extend(part.rows)
+        whole.left_out.extend(part.left_out)
+    return whole
+
+
+def _stage(side: int, device: str) -> Figures:
+    """The stage's rows; side: of the named network's picture. Raises UserError without OpenGL."""
     with ExitStack() as closing:
         terminal = Terminal()
         closing.callback(terminal.close)  # which takes the operator's line away, before the table
         prompter = Prompter(terminal)
         offscreen = Offscreen(SIZE, FPS)
         closing.callback(offscreen.close)
-        rows, facts = _show_rows(offscreen, prompter, device)
+        rows, facts = _show_rows(offscreen, prompter, device, side)
         rows.append(_change_row(offscreen, prompter, device))
-        measured = f"{facts.device}; {offscreen.ctx.info['GL_RENDERER']}"
-    if output is not None:
-        record = {"device": measured, "network": facts.name, "rows": [asdict(row) for row in rows]}
-        write_json("--json", output, record)
-    return _table(measured, rows)
+        opengl = offscreen.ctx.info["GL_RENDERER"]
+    return Figures(facts.device, facts.name, rows, {"OpenGL": opengl})
 
 
 def _show_rows(
-    offscreen: Offscreen, prompter: Prompter, device: str
+    offscreen: Offscreen, prompter: Prompter, device: str, side: int
 ) -> tuple[list[Row], NetworkFacts]:
     """What is measured with the bundled show."""
     with OscServer("127.0.0.1:0") as desk, ExitStack() as closing:
@@ -93,6 +122,13 @@ def _show_rows(
         facts = stage.ensemble.sources[0].facts
         assert facts is not None
         rows = _stage_rows(offscreen, facts.resolution)
+        if side != facts.resolution:
+            size = f"{side}x{side}"
+            rows += [
+                replace(row, name=f"{row.name} ({size})")
+                for row in _stage_rows(offscreen, side)
+                if row.name != "present"
+            ]
         return rows + _interval_rows(stage) + _osc_rows(stage, desk), facts
 
 
@@ -265,16 +301,5 @@ def _timed(action: Callable[[], None]) -> list[float]:
 
 
 def _row(name: str, ms: list[float]) -> Row:
-    return Row(name, *(round(float(value), 3) for value in np.percentile(ms, (50, 99, 100))))
-
-
-def _table(device: str, rows: list[Row]) -> str:
-    heads = ("p50 ms", "p99 ms", "max ms", "frames", "at most")
-    lines = [device, " " * 26 + "".join(f"{head:>10}" for head in heads)]
-    for row in rows:
-        frames = ""
-        if row.frames_p50 is not None and row.frames_max is not None:
-            frames = f"{row.frames_p50:10g}{row.frames_max:10g}"
-        ms = f"{row.ms_p50:10.2f}{row.ms_p99:10.2f}{row.ms_max:10.2f}"
-        lines.append(f"{row.name:26}{ms}{frames}")
-    return "\n".join(lines)
+    p50, p99, longest = (round(float(value), 3) for value in np.percentile(ms, (50, 99, 100)))
+    return Row(name, p50, p99, ms_max=longest)

@@ -61,6 +61,12 @@ def _device(name: str) -> str:
     return name
 
 
+def _part(name: str | None) -> str | None:
+    if name not in (None, "engine", "stage"):
+        raise typer.BadParameter(f"{name!r}: parts are engine and stage")
+    return name
+
+
 Device: TypeAlias = Annotated[
     str,
     typer.Option(
@@ -191,7 +197,8 @@ def monitors() -> None:
 @app.command()
 def doctor() -> None:
     """Look at GPU, OpenGL, codecs, display and port, and say what to do."""
-    from live.doctor import report, run_checks
+    from live.doctor import run_checks
+    from live.findings import report
 
     findings = run_checks()
     typer.echo(report(findings))
@@ -201,12 +208,66 @@ def doctor() -> None:
 
 @app.command()
 def bench(
-    output: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the rows as JSON, too.")
+    network: Annotated[
+        Path | None,
+        typer.Argument(metavar="NETWORK", help="A checkpoint; without one, the flowers."),
+    ] = None,
+    config: Annotated[
+        str | None, typer.Option(metavar="e|f", help="Random weights, of that configuration.")
+    ] = None,
+    resolution: Annotated[
+        int | None, typer.Option(metavar="R", help="Random weights, for pictures of R x R.")
+    ] = None,
+    channel_base: Annotated[
+        int | None, typer.Option(metavar="N", help="Channels x resolution (f: 32768).")
+    ] = None,
+    channel_max: Annotated[
+        int | None, typer.Option(metavar="N", help="Channels at most (512).")
     ] = None,
     device: Device = "auto",
+    precision: Annotated[
+        str, typer.Option(metavar="auto|float32|float16", help="Of the session.")
+    ] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Of the CPU, for the network.")
+    ] = None,
+    rows: Annotated[
+        str | None, typer.Option(metavar="NAME,...", help="Of the engine's, only these.")
+    ] = None,
+    early: Annotated[
+        bool, typer.Option("--early", help="The session's smaller outputs, too.")
+    ] = False,
+    seconds: Annotated[
+        float, typer.Option(metavar="S", min=0, help="To measure the engine's paths for.")
+    ] = 20.0,
+    only: Annotated[
+        str | None, typer.Option(metavar="engine|stage", callback=_part, help="That part alone.")
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--json", metavar="FILE|-", help="Write the rows as JSON; - prints it."),
+    ] = None,
 ) -> None:
-    """Measure this machine: what each part of a frame costs."""
-    from live.bench import bench as measure
+    """Measure this machine: the paths to a frame, and what each part of a frame costs.
 
-    typer.echo(measure(output, device))
+    The session's frames are told as ratios to the floor, the time of the network's convolutions
+    alone, and to the network as it was published. Where there is a compiler, compiling takes
+    minutes.
+    """
+    from live.bench import bench as measure
+    from live.engine_bench import EngineOptions
+
+    options = EngineOptions(
+        network=network,
+        config=config,
+        resolution=resolution,
+        channel_base=channel_base,
+        channel_max=channel_max,
+        device=device,
+        precision=precision,
+        threads=threads,
+        rows=rows,
+        early=early,
+        seconds=seconds,
+    )
+    typer.echo(measure(options, output, only))

@@ -5,41 +5,27 @@ What can crash a process (drivers, codecs) is tried in processes of their own.
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 from engine.errors import UserError
 from live.endpoint import open_socket
+from live.findings import CrashedError, Finding, tried
+from live.gpu_checks import (
+    check_compiler,
+    check_cuda_bindings,
+    check_gpu,
+    check_torch,
+    check_triton,
+)
 
-TRY_S = 30
 DEFAULT_LISTEN = "127.0.0.1:9000"
 LITTLE_SPACE = 4 << 30  # bytes; about half an hour of 1080p at 20 Mbit/s
-
-State = Literal["ok", "warn", "fail"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at. `warn`: a show is possible, with less; `fail`: something will not do."""
-
-    name: str
-    state: State
-    what: str
-    todo: str = ""
-
-
-class _CrashedError(Exception):
-    """A process that tried something did not come back with an answer; how it ended."""
 
 
 def run_checks() -> list[Finding]:
@@ -48,6 +34,9 @@ def run_checks() -> list[Finding]:
         "Python": check_python,
         "torch": check_torch,
         "GPU": check_gpu,
+        "Triton": check_triton,
+        "Compiler": check_compiler,
+        "cuda-bindings": check_cuda_bindings,
         "OpenGL": check_gl,
         "Codecs": check_codecs,
         "Display": check_display,
@@ -69,75 +58,10 @@ def _finding(name: str, check: Callable[[], Finding]) -> Finding:
         return Finding(name, "fail", f"the check itself failed ({why})", todo)
 
 
-def report(findings: list[Finding]) -> str:
-    """The findings as a table, each to do under its finding."""
-    wide = max(len(finding.name) for finding in findings)
-    lines = []
-    for finding in findings:
-        lines.append(f"{finding.state:4}  {finding.name:{wide}}  {finding.what}")
-        if finding.todo:
-            lines.append(f"{'':4}  {'':{wide}}  -> {finding.todo}")
-    return "\n".join(lines)
-
-
 def check_python() -> Finding:
     """The interpreter."""
     version = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     return Finding("Python", "ok", version)
-
-
-def check_torch() -> Finding:
-    """torch, by its installed metadata: importing it takes seconds."""
-    version = _torch_version()
-    if version is None:
-        return Finding("torch", "fail", "not installed", "pip install torch; or use ./run")
-    return Finding("torch", "ok", version)
-
-
-def _torch_version() -> str | None:
-    try:
-        return importlib.metadata.version("torch")
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def check_gpu() -> Finding:
-    """NVIDIA's driver, by NVML."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        if sys.platform == "darwin":
-            return Finding("GPU", "ok", "Apple's, through Metal (--device mps)")
-        problem = f"no NVIDIA driver answers ({error}); networks run on the CPU, slowly"
-        return Finding("GPU", "warn", problem, "with an NVIDIA card: install its driver")
-    try:
-        cards = _cards(pynvml)
-    except pynvml.NVMLError as error:
-        todo = "reboot if the driver was just updated; see nvidia-smi"
-        return Finding("GPU", "warn", f"the NVIDIA driver answers, but: {error}", todo)
-    finally:
-        pynvml.nvmlShutdown()
-    if "+cpu" in (_torch_version() or ""):
-        todo = "install torch for CUDA: https://pytorch.org/get-started/locally"
-        return Finding("GPU", "warn", f"{cards}; this torch is for the CPU only", todo)
-    return Finding("GPU", "ok", cards)
-
-
-def _cards(pynvml: Any) -> str:
-    cards = []
-    for index in range(pynvml.nvmlDeviceGetCount()):
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-        name = _text(pynvml.nvmlDeviceGetName(handle))
-        cards.append(f"{name} ({memory.free / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free)")
-    driver = _text(pynvml.nvmlSystemGetDriverVersion())
-    return f"{', '.join(cards) or 'no card'}, driver {driver}"
-
-
-def _text(name: str | bytes) -> str:
-    return name.decode() if isinstance(name, bytes) else name  # bytes before nvidia-ml-py 12
 
 
 def check_gl() -> Finding:
@@ -151,8 +75,8 @@ def check_gl() -> Finding:
     )
     packages = "Debian, Ubuntu: apt-get install libegl1 libgl1 libgl1-mesa-dri"
     try:
-        found = _try(script)
-    except _CrashedError as error:
+        found = tried(script)
+    except CrashedError as error:
         return Finding("OpenGL", "fail", f"the driver fails: {error}", f"reinstall it ({packages})")
     if "refused" in found:
         what, _, todo = found["refused"].partition("; ")
@@ -181,8 +105,8 @@ def check_codecs() -> Finding:
         "        answer[name] = f'{type(error).__name__}: {error}'\n"
     )
     try:
-        found = _try(script)
-    except _CrashedError as error:
+        found = tried(script)
+    except CrashedError as error:
         return Finding("Codecs", "fail", f"PyAV fails: {error}", "pip install --force-reinstall av")
     if "refused" in found or found["libx264"]:
         why = found.get("refused") or found["libx264"]
@@ -217,8 +141,8 @@ def check_monitors() -> Finding:
         "answer = {'count': len(found), 'list': describe(found)}\n"
     )
     try:
-        found = _try(script)
-    except _CrashedError as error:
+        found = tried(script)
+    except CrashedError as error:
         return Finding("Monitors", "fail", f"GLFW fails: {error}", "reinstall the package glfw")
     if "refused" in found:
         what, _, todo = found["refused"].partition("; ")
@@ -245,30 +169,3 @@ def check_disk() -> Finding:
     if free < LITTLE_SPACE:
         return Finding("Disk", "warn", what, "make room before recording a show")
     return Finding("Disk", "ok", what)
-
-
-def _try(script: str) -> dict[str, Any]:
-    """Run a script that sets `answer`, in a process of its own.
-
-    A UserError comes back as {"refused": its text}. Raises _CrashedError.
-    """
-    program = (
-        "import json, sys\n"
-        "from engine.errors import UserError\n"
-        "try:\n"
-        + "".join(f"    {line}\n" for line in script.splitlines())
-        + "except UserError as error:\n"
-        "    answer = {'refused': str(error)}\n"
-        "print(json.dumps(answer))\n"
-    )
-    try:
-        ended = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, timeout=TRY_S
-        )
-    except subprocess.TimeoutExpired:
-        raise _CrashedError(f"no answer within {TRY_S} s") from None
-    if ended.returncode:
-        words = ended.stderr.strip().splitlines() or [f"ended with {ended.returncode}"]
-        raise _CrashedError(words[-1])
-    answer: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
-    return answer

@@ -3,7 +3,8 @@
 import pytest
 from typer.testing import CliRunner
 
-from live import cli
+from live import bench, cli
+from live.engine_bench import EngineOptions
 
 
 @pytest.mark.parametrize("command", ["play", "sheet", "bench"])
@@ -20,3 +21,20 @@ def test_devices_are_handed_on(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(cli, "perform", lambda setlist, options: heard.append(options.device))
     assert CliRunner().invoke(cli.app, ["play", "--device", name]).exit_code == 0
     assert heard == [name]
+
+
+def test_a_bench_hands_on_what_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[tuple[object, ...]] = []
+    monkeypatch.setattr(bench, "bench", lambda *asked: heard.append(asked) or "a table")
+    words = "bench --config f --resolution 512 --threads 2 --early --only engine --json -"
+    done = CliRunner().invoke(cli.app, words.split())
+    assert done.exit_code == 0
+    assert "a table" in done.output
+    options = EngineOptions(config="f", resolution=512, threads=2, early=True)
+    assert heard == [(options, "-", "engine")]
+
+
+def test_a_bench_has_two_parts() -> None:
+    done = CliRunner().invoke(cli.app, ["bench", "--only", "desk"])
+    assert done.exit_code == 2
+    assert "parts are engine and stage" in done.output

@@ -1,6 +1,8 @@
 """The doctor: what is there, what is not, and what crashes when it is touched."""
 
 import importlib.metadata
+import importlib.util
+import os
 import shutil
 import socket
 import sys
@@ -12,8 +14,9 @@ import pynvml
 import pytest
 from xvfb import xvfb
 
-from live import doctor
-from live.doctor import Finding, report, run_checks
+from live import doctor, findings, gpu_checks
+from live.doctor import run_checks
+from live.findings import CrashedError, Finding, report, tried
 
 
 class Memory(NamedTuple):
@@ -38,21 +41,21 @@ def one_card(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_everything_is_looked_at_and_said_in_a_line_each() -> None:
-    findings = run_checks()
-    names = [finding.name for finding in findings]
-    expected = "Python torch GPU OpenGL Codecs Display Monitors OSC Disk"
-    assert names == expected.split()
-    states = {finding.name: finding.state for finding in findings}
+    found = run_checks()
+    names = [finding.name for finding in found]
+    assert names[:6] == ["Python", "torch", "GPU", "Triton", "Compiler", "cuda-bindings"]
+    assert names[6:] == ["OpenGL", "Codecs", "Display", "Monitors", "OSC", "Disk"]
+    states = {finding.name: finding.state for finding in found}
     assert states["Python"] == states["torch"] == "ok"
-    for finding in findings:
+    for finding in found:
         assert finding.what
         assert "\n" not in finding.what + finding.todo
         assert finding.state != "fail" or finding.todo
 
 
 def test_the_report_puts_what_to_do_under_what_is_wrong() -> None:
-    findings = [Finding("GPU", "warn", "none", "buy one"), Finding("OpenGL", "ok", "4.6")]
-    assert report(findings).splitlines() == [
+    found = [Finding("GPU", "warn", "none", "buy one"), Finding("OpenGL", "ok", "4.6")]
+    assert report(found).splitlines() == [
         "warn  GPU     none",
         "              -> buy one",
         "ok    OpenGL  4.6",
@@ -65,23 +68,161 @@ def test_no_driver_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(pynvml, "nvmlInit", absent)
     monkeypatch.setattr(sys, "platform", "linux")
-    finding = doctor.check_gpu()
+    finding = gpu_checks.check_gpu()
     assert finding.state == "warn"
     assert "no NVIDIA driver answers" in finding.what
 
 
+@pytest.fixture
+def no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", absent)
+
+
 def test_a_card_is_named_with_its_memory(one_card: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.metadata, "version", lambda name: "2.9.0+cu128")
-    finding = doctor.check_gpu()
+    monkeypatch.setattr(gpu_checks, "torch_cuda", lambda: "12.8")
+    finding = gpu_checks.check_gpu()
     assert finding.state == "ok"
     assert finding.what == "NVIDIA GeForce RTX 4090 (10.0 of 24.0 GiB free), driver 550.54"
 
 
 def test_a_card_that_torch_cannot_use(one_card: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.metadata, "version", lambda name: "2.9.0+cpu")
-    finding = doctor.check_gpu()
+    monkeypatch.setattr(gpu_checks, "torch_cuda", lambda: None)
+    finding = gpu_checks.check_gpu()
     assert finding.state == "warn"
     assert "pytorch.org" in finding.todo
+
+
+@pytest.mark.parametrize(
+    ("cuda", "driver", "system", "needed"),
+    [
+        ("11.8", "450.80.02", "linux", None),
+        ("11.8", "450.51.06", "linux", "450.80.02"),
+        ("12.4", "525.60.13", "linux", None),
+        ("12.8", "525.60.11", "linux", "525.60.13"),
+        ("12.8", "528.24", "win32", "528.33"),
+        ("13.0", "575.57.08", "linux", "580.65.06"),
+        ("13.0", "580.95.05", "linux", None),
+        ("13.2", "581.15", "win32", None),
+        ("14.0", "1.0", "linux", None),
+        (None, "1.0", "linux", None),
+    ],
+)
+def test_the_driver_that_a_torch_needs(
+    cuda: str | None,
+    driver: str,
+    system: str,
+    needed: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    assert gpu_checks.needed_driver(cuda, driver) == needed
+
+
+def test_a_driver_too_old_is_told_with_what_is_needed(
+    one_card: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(gpu_checks, "torch_cuda", lambda: "13.0")
+    finding = gpu_checks.check_gpu()
+    assert finding.state == "warn"
+    assert "driver 550.54: too old for this torch, CUDA 13.0" in finding.what
+    assert "580.65.06 or newer" in finding.todo
+
+
+@pytest.mark.parametrize(
+    ("line", "cuda"),
+    [
+        ("cuda: Optional[str] = '12.8'", "12.8"),
+        ('cuda = "13.0"', "13.0"),
+        ("cuda: Optional[str] = None", None),
+        ("", None),
+    ],
+)
+def test_torchs_cuda_is_read_where_it_says(
+    line: str, cuda: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "version.py").write_text(f"__version__ = '2.9.0'\n{line}\nhip = '6.0'\n")
+    spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    assert gpu_checks.torch_cuda() == cuda
+
+
+def test_torchs_cuda_is_what_torch_itself_says() -> None:
+    script = "import torch\nanswer = {'cuda': torch.version.cuda}\n"
+    assert tried(script)["cuda"] == gpu_checks.torch_cuda()
+
+
+def test_without_a_card_nothing_of_nvidias_is_missed(no_card: None) -> None:
+    for check in (gpu_checks.check_triton, gpu_checks.check_cuda_bindings):
+        finding = check()
+        assert finding.state == "ok"
+        assert "not needed" in finding.what
+
+
+def test_triton_is_imported(
+    one_card: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "triton", raising=False)
+    (tmp_path / "triton.py").write_text("__version__ = '3.6.0'\n")
+    assert gpu_checks.check_triton() == Finding("Triton", "ok", "3.6.0")
+    (tmp_path / "triton.py").write_text("raise ImportError('libcuda.so.1 is not there')\n")
+    finding = gpu_checks.check_triton()
+    assert finding.state == "warn"
+    assert "libcuda.so.1 is not there" in finding.what
+
+
+def test_no_triton_and_no_bindings_are_slower(
+    one_card: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(gpu_checks, "torch_cuda", lambda: "13.0")
+    monkeypatch.setattr(importlib.metadata, "version", absent)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    triton, bindings = gpu_checks.check_triton(), gpu_checks.check_cuda_bindings()
+    assert (triton.state, bindings.state) == ("warn", "warn")
+    assert "slower" in triton.what
+    assert "pip install triton" in triton.todo
+    assert "cuda-bindings==13.*" in bindings.todo
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, *programs: str) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(shutil, "which", lambda name: name if name in programs else None)
+    for variable in ("CC", "CXX"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+def test_a_card_wants_a_c_compiler(one_card: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch, "g++")
+    finding = gpu_checks.check_compiler()
+    assert finding.state == "warn"
+    assert "no C compiler" in finding.what
+    assert "apt-get install gcc" in finding.todo
+    installed(monkeypatch, "clang")
+    assert gpu_checks.check_compiler().what == "clang, for Triton"
+    monkeypatch.setattr(gpu_checks.sysconfig, "get_path", lambda name: "/nowhere")
+    finding = gpu_checks.check_compiler()
+    assert "/nowhere/Python.h" in finding.what
+    assert "python3-dev" in finding.todo
+
+
+def test_a_cpu_wants_a_cpp_compiler(no_card: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch, "gcc")
+    finding = gpu_checks.check_compiler()
+    assert finding.state == "warn"
+    assert "no C++ compiler" in finding.what
+    assert "apt-get install g++" in finding.todo
+    installed(monkeypatch, "g++", "mycc")
+    assert gpu_checks.check_compiler().what.startswith("g++,")
+    monkeypatch.setenv("CXX", "mycc")
+    assert gpu_checks.check_compiler().what.startswith("mycc,")
 
 
 def test_no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +230,7 @@ def test_no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "version", absent)
-    assert doctor.check_torch().state == "fail"
+    assert gpu_checks.check_torch().state == "fail"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="EGL is Linux's")
@@ -121,9 +262,9 @@ def test_a_gl_driver_that_crashes_is_survived(
 def test_what_crashes_or_hangs_is_told(
     script: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "TRY_S", 1 if "sleep" in script else 60)
-    with pytest.raises(doctor._CrashedError, match=says):
-        doctor._try(script)
+    monkeypatch.setattr(findings, "TRY_S", 1 if "sleep" in script else 60)
+    with pytest.raises(CrashedError, match=says):
+        tried(script)
 
 
 @pytest.mark.parametrize(
@@ -186,4 +327,4 @@ def test_a_check_that_fails_itself_is_a_finding(monkeypatch: pytest.MonkeyPatch)
     assert (disk.name, disk.state) == ("Disk", "fail")
     assert "OSError: the folder is gone" in disk.what
     assert disk.todo
-    assert len(others) == 8
+    assert len(others) == 11
