@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.correction import MIN_SIZE, Corrections
+from engine.drivers import oldest_driver
 from engine.errors import UserError
 from engine.inference.eager import Eager
 from engine.inference.folded import LEVELS
@@ -274,14 +275,9 @@ def _why_no_cuda() -> str:
             major, minor = divmod(int(found[1]), 1000)
             return (
                 f"the NVIDIA driver is for CUDA {major}.{minor // 10}, and this torch for "
-                f"{built_for}; install a driver of at least {_driver_for(built_for)}"
+                f"{built_for}; install driver {oldest_driver(built_for) or 'of this year'} or newer"
             )
     return "torch sees no NVIDIA GPU; install its driver"
-
-
-def _driver_for(cuda: str) -> str:
-    """The oldest driver that runs a version of CUDA, by NVIDIA's table of minor compatibility."""
-    return {"11": "450.80", "12": "525.60", "13": "580"}.get(cuda.partition(".")[0], "the newest")
 
 
 def _cpu_threads() -> int:

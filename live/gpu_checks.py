@@ -15,15 +15,8 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
+from engine.drivers import oldest_driver
 from live.findings import CrashedError, Finding, tried
-
-OLDEST_DRIVER = {
-    11: ("450.80.02", "452.39"),
-    12: ("525.60.13", "528.33"),
-    13: ("580.65.06", "580"),
-}
-"""By the major version of CUDA, for Linux and Windows: the oldest driver that runs all of them
-(NVIDIA, "CUDA compatibility", minor version compatibility)."""
 
 
 def check_torch() -> Finding:
@@ -127,11 +120,8 @@ def check_cuda_bindings() -> Finding:
 
 def needed_driver(cuda: str | None, driver: str) -> str | None:
     """The oldest driver for that version of CUDA, if `driver` is older; None if it will do."""
-    oldest = OLDEST_DRIVER.get(_numbers(cuda or "0")[0])
-    if oldest is None:
-        return None
-    needed = oldest[sys.platform == "win32"]
-    return needed if _numbers(driver) < _numbers(needed) else None
+    needed = oldest_driver(cuda)
+    return needed if needed and _numbers(driver) < _numbers(needed) else None
 
 
 def torch_cuda() -> str | None:

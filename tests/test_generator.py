@@ -185,6 +185,69 @@ def test_devices_that_are_absent(monkeypatch: pytest.MonkeyPatch) -> None:
         choose_device("cuda:1")
 
 
+def test_a_driver_too_old_is_named_with_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init() -> None:
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 11040).")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    monkeypatch.setattr(torch.cuda, "init", init)
+    with pytest.raises(
+        UserError, match=r"for CUDA 11\.4, and this torch for 12\.8.* driver 52[58]"
+    ):
+        choose_device("cuda")
+
+
+def smooth_network() -> StyleGAN2:
+    """32x32, whose last block adds next to nothing to the picture but another brightness."""
+    torch.manual_seed(3)
+    net = StyleGAN2(StyleGAN2Config(z_dim=6, channels=(6, 5, 4, 3), mapping=(7, 6)))
+    net.requires_grad_(False)
+    for name, tensor in (*net.named_parameters(), *net.named_buffers()):
+        if not name.endswith("kernel"):
+            tensor.normal_() if tensor.ndim else tensor.fill_(0.1)
+    for block in net.synthesis.blocks[1:]:
+        block.torgb.weight.mul_(0.02)
+    net.synthesis.blocks[-1].torgb.bias.fill_(0.2)
+    net.synthesis.blocks[0].torgb.weight.mul_(0.1)
+    return net
+
+
+def test_early_pictures_in_the_colours_of_the_full_one() -> None:
+    generator = Generator(smooth_network(), device="cpu", smallest=16)
+    assert generator.sizes == (32,)
+    while generator.sizes == (32,) and generator.rendered < 100:
+        generator.render(np.full((8, 6), generator.rendered, np.float32))
+        generator.improve()
+    assert generator.sizes == (32, 16)
+    ws = np.random.RandomState(9).randn(8, 6).astype(np.float32)
+    full, early = generator.render(ws), generator.render(ws, size=16)
+    assert early.shape == (16, 16, 4)
+    assert (early[..., 3] == 255).all()
+    halved = full.reshape(16, 2, 16, 2, 4).astype(float).mean((1, 3))
+    difference = halved[..., :3] - early[..., :3]
+    assert np.sqrt((difference**2).mean()) < 255 / 20  # 26 dB
+    assert abs(difference.mean()) < 5  # though the last block made it brighter by 25
+
+
+def test_early_pictures_that_lack_too_much_are_not_offered() -> None:
+    net = smooth_network()
+    net.synthesis.blocks[-1].torgb.weight.mul_(100)
+    generator = Generator(net, device="cpu", smallest=16)
+    for seed in range(20):
+        generator.render(np.full((8, 6), seed, np.float32))
+        generator.improve()
+    assert generator.sizes == (32,)
+
+
+def test_an_architecture_without_early_pictures_has_none() -> None:
+    config = StyleGAN2Config(z_dim=6, channels=(6, 5, 4, 3), mapping=(7, 6), architecture="resnet")
+    generator = Generator(StyleGAN2(config), device="cpu", smallest=4)
+    for _ in range(20):
+        generator.improve()
+    assert generator.sizes == (32,)
+
+
 def test_warming_up_leaves_no_picture_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = Generator(network(), device="cpu")
     ws = np.ones((6, 6), np.float32)
