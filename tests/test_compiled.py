@@ -50,11 +50,11 @@ def test_a_network_is_compiled_by_its_own_process_and_taken_over(
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
     net = load_network(SMALL)
     folded = Folded(net, torch.device("cpu"))
-    example = (*folded.styles(torch.from_numpy(ws)), torch.ones(()))
-    found = compiled._open(package)(*example)
-    wanted = Finished(folded, net.resolution)(*example)
-    assert (found.int() - wanted.int()).abs().max() <= 1
-    assert np.abs(found.numpy().astype(int) - before).max() <= 1
+    play, finished = compiled._open(package), Finished(folded, net.resolution)
+    for noise in (0.0, 1.0):
+        example = (*folded.styles(torch.from_numpy(ws)), torch.tensor(noise))
+        assert (play(*example).int() - finished(*example).int()).abs().max() <= 1
+    assert np.abs(play(*example).numpy().astype(int) - before).max() <= 1
     again = generator.render(ws + 0)
     assert np.abs(again.astype(int) - before).max() <= 1
     assert find_or_compile(SMALL, threads=1) == package  # the second time it is there

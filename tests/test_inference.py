@@ -10,7 +10,7 @@ from torch import Tensor
 
 from engine.inference import forms, tuned
 from engine.inference.folded import Folded
-from engine.inference.plain import Finished, Plain, to_bytes
+from engine.inference.plain import Plain, to_bytes
 from engine.inference.tuned import Tuned
 from engine.inference.walk import Player, picture_at, pictures
 from engine.networks.config import StyleGAN2Config
@@ -192,18 +192,6 @@ def test_styles_that_are_all_zero_make_no_holes() -> None:
         layer.affine.bias.zero_()
     for dtype in (torch.float32, torch.float16):
         assert torch.isfinite(played(Folded(net, CPU, dtype), Plain(), latent(net))).all()
-
-
-def test_the_exported_form_is_the_same() -> None:
-    net = network()
-    folded = Folded(net, CPU)
-    ws = latent(net)
-    example = (*folded.styles(ws), torch.tensor(1.0))
-    program = torch.export.export(Finished(folded, 32), example, strict=False).module()
-    for noise in (0.0, 1.0):
-        wanted = (reference(net, ws, noise) + 128).clamp(0, 255).to(torch.uint8)
-        found = program(*folded.styles(ws), torch.tensor(noise))[..., :3]
-        assert (found.int() - wanted.int()).abs().max() <= 1
 
 
 def test_the_quickest_form_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
