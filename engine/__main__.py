@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.bench.figures import table
+from engine.bench.subject import CHANNEL_BASES, CHANNEL_MAX, Subject
 from engine.errors import UserError
-from engine.figures import table
-from engine.subject import CHANNEL_BASES, CHANNEL_MAX, Subject
 from engine.weights import NetworkFile, read_network, sha256
 from engine.weights.inert import shown
 from engine.weights.saving import dimensions, save_network
@@ -163,7 +163,7 @@ def _bench(arguments: argparse.Namespace) -> None:
     file = None if arguments.json in (None, "-") else Path(arguments.json)
     if file is not None and not file.parent.is_dir():
         raise UserError(f"--json {file}: there is no folder {file.parent}")
-    from engine.measure import Options, measure  # torch, which the stage must not load
+    from engine.bench.measure import Options, measure  # torch, which the stage must not load
 
     options = Options(
         device=arguments.device,
@@ -184,7 +184,7 @@ def _bench(arguments: argparse.Namespace) -> None:
 
 
 def _rows(names: str | None) -> tuple[str, ...]:
-    from engine.contenders import ROWS
+    from engine.bench.contenders import ROWS
 
     if names is None:
         return ROWS

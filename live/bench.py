@@ -29,8 +29,8 @@ import moderngl
 import numpy as np
 import psutil
 
+from engine.bench.figures import Figures, Row, table
 from engine.errors import UserError
-from engine.figures import Figures, Row, table
 from engine.link import NetworkFacts
 from live import BEGAN
 from live.addresses import Message

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 
+from engine.bench.figures import Figures
+from engine.bench.subject import Subject
 from engine.errors import UserError
-from engine.figures import Figures
-from engine.subject import Subject
 from engine.weights import read_network
 
 OURS = "anthesis: "  # what a line begins with that says what is wrong with the user's input

@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from engine.__main__ import _parser
+from engine.bench.figures import Figures, Row
 from engine.errors import UserError
-from engine.figures import Figures, Row
 from live import bench, engine_bench
 from live.engine_bench import EngineOptions
 from live.source import Supervised

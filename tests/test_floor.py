@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from engine.floor import WARM_UP, Convolution, Floor, convolutions, gmacs
+from engine.bench.floor import WARM_UP, Convolution, Floor, convolutions, gmacs
+from engine.bench.subject import Subject
 from engine.networks.config import StyleGAN2Config
-from engine.subject import Subject
 
 CPU = torch.device("cpu")
 

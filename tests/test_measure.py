@@ -11,13 +11,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import contenders, measure
 from engine.__main__ import main
-from engine.contenders import Contender, wplus
+from engine.bench import contenders, measure
+from engine.bench.contenders import Contender, wplus
+from engine.bench.figures import Figures, Row, table
+from engine.bench.measure import Options, Took, rounds, rows
+from engine.bench.subject import Subject
 from engine.errors import UserError
-from engine.figures import Figures, Row, table
-from engine.measure import Options, Took, rounds, rows
-from engine.subject import Subject
 from engine.weights import load_network
 
 DATA = Path(__file__).parent / "data" / "parity"

@@ -7,8 +7,8 @@ import pytest
 import torch
 from test_networks import BUNDLED, DATA, Case, canonical_file
 
-from engine.networks import published
-from engine.networks.published import Published
+from engine.bench import published
+from engine.bench.published import Published
 from engine.networks.stylegan2 import StyleGAN2
 from engine.weights import load_network
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine.bench.subject import BUNDLED, Subject
 from engine.errors import UserError
-from engine.subject import BUNDLED, Subject
 from engine.weights import load_network
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from gpu_lines import Told
 
+from engine.bench.subject import BUNDLED, Subject
 from engine.networks.stylegan2 import StyleGAN2
-from engine.subject import BUNDLED, Subject
 
 
 def config_f(told: Told, resolution: int = 1024) -> tuple[StyleGAN2, Path]:

@@ -14,11 +14,11 @@ import torch
 from gpu_lines import FAILED, OK, Line, NotRunError, Told, at_most
 from gpu_networks import config_f
 
-from engine.contenders import wplus
-from engine.figures import Figures
+from engine.bench.contenders import wplus
+from engine.bench.figures import Figures
+from engine.bench.measure import Options, measure
+from engine.bench.subject import Subject
 from engine.generator import Generator
-from engine.measure import Options, measure
-from engine.subject import Subject
 
 GOALS = {1024: (1.25, 2.0), 512: (0.8, 1.2)}  # ms: goal, accepted
 FLOORS = 2.0

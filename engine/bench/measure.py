@@ -2,7 +2,7 @@
 
 All of them run in one process, a few frames of each in every round, so that whatever else the
 machine does meets all alike; a ratio is that of two times of the same round, and what is reported
-is its median over the rounds. Which paths there are is said in `engine.contenders`.
+is its median over the rounds. Which paths there are is said in `engine.bench.contenders`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from engine.contenders import ROWS, Contender, Entrants, resolve_precision
-from engine.figures import Figures, Row
-from engine.floor import convolutions, gmacs
+from engine.bench.contenders import ROWS, Contender, Entrants, resolve_precision
+from engine.bench.figures import Figures, Row
+from engine.bench.floor import convolutions, gmacs
+from engine.bench.subject import Subject
 from engine.generator import choose_device
-from engine.subject import Subject
 
 ROUNDS = (5, 500)  # at least, at most
 BURST = 3  # frames of each a round, after one that finds its data in the caches again

@@ -69,7 +69,7 @@ class Subject:
         if self.config is None:
             assert self.network is not None
             return load_network(self.network)
-        from engine.networks.synthetic import synthetic
+        from engine.bench.synthetic import synthetic
 
         return synthetic(self.config)
 

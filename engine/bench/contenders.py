@@ -1,13 +1,13 @@
 """The paths to a frame that a bench compares.
 
-published    the published arithmetic, as `engine.networks.published` has it
+published    the published arithmetic, as `engine.bench.published` has it
 reference    the reference network, as `load_network` gives it
 reference (torch.compile)
              the same through torch.compile, where there is a compiler
 fast         the session: W+ to RGBA8 in the caller's memory, another W+ in every frame
 compiled     the session once it has taken over its compiled form (CPU, Apple's GPU)
 fast, N x N  the session's smaller outputs
-floor        the network's convolutions alone, `engine.floor`
+floor        the network's convolutions alone, `engine.bench.floor`
 
 published and reference end with the picture in float32 on the device, the session with bytes in the
 host's memory: it is measured with all that a show needs of it.
@@ -28,10 +28,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.bench.floor import Floor
+from engine.bench.published import Published
 from engine.errors import UserError
-from engine.floor import Floor
 from engine.generator import Generator
-from engine.networks.published import Published
 from engine.networks.stylegan2 import StyleGAN2
 
 ROWS = ("published", "reference", "reference (torch.compile)", "fast", "compiled", "floor")
