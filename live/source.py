@@ -45,6 +45,10 @@ class Request:
     show_time: int  # ns
     ws: Floats  # [num_ws, w_dim]
     noise: float = 1.0  # multiplies the network's own noise strengths
+    budget: int = (
+        0  # ns that a frame may take; the engine may then answer with a smaller one; 0: any
+    )
+    size: int = 0  # pixels along a side, where the set list wants a certain size; 0: the engine's
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +78,7 @@ class Source(Protocol):
     lost_at: int | None  # since when there is no engine, in an outage; clock in ns
     facts: NetworkFacts | None  # once an engine was ready
     refusal: str | None  # why the network cannot be performed at all; one line
+    form: str  # how the engine makes frames now, in words; "" until it has said so
 
     @property
     def mapped(self) -> Mapping[Seed, Floats]:
@@ -107,6 +112,8 @@ class Engine:
         self.facts: NetworkFacts | None = None
         self.mapped: dict[Seed, Floats] = {}
         self.refusal: str | None = None
+        self.form = ""
+        self.notes: list[str] = []  # sentences for the operator that nobody has said yet
         self.ended = False  # and everything that it said has been taken in
         self.started = now
         self.process: subprocess.Popen[bytes] | None = None
@@ -227,8 +234,8 @@ class Engine:
             "slot": slot,
             "show_time": request.show_time,
             "noise": request.noise,
-            "size": 0,
-            "budget": 0,
+            "size": request.size,
+            "budget": request.budget,
         }
         self._say(self.process, message)
 
@@ -257,6 +264,10 @@ class Engine:
             elif kind == "ready":
                 self._patience = max(NO_ANSWER_NS, FRAMES_OF_PATIENCE * message.pop("frame_ns"))
                 self.facts = NetworkFacts(w_avg=arrays[0], **message)
+            elif kind == "form":
+                self.form = message["form"]
+            elif kind == "note":
+                self.notes.append(message["text"])
             elif kind == "refused":
                 self.refusal = message["why"]
             self._dispatch()
@@ -276,6 +287,8 @@ class Supervised:
         self.facts: NetworkFacts | None = None
         self.mapped: dict[Seed, Floats] = {}
         self.refusal: str | None = None
+        self.form = ""
+        self._said: set[str] = set()
         self._device = device
         self._seeds = tuple(seeds)
         self._deaths = 0  # young ones, in a row
@@ -300,6 +313,8 @@ class Supervised:
             return
         self.facts = self.facts or engine.facts
         self.mapped.update(engine.mapped)
+        self.form = engine.form or self.form
+        self._say(engine)
         silent_since = engine.silent_since(now)
         if not engine.ended and silent_since is None:
             return
@@ -351,6 +366,14 @@ class Supervised:
         if self._engine is not None:
             self._engine.join(timeout_s)
 
+    def _say(self, engine: Engine) -> None:
+        """Tell the operator what the engine has noted; what the one before it said, not again."""
+        while engine.notes:
+            note = engine.notes.pop(0)
+            if note not in self._said:
+                self._said.add(note)
+                log.warning("%s: %s", self.network.name, note)
+
     def _another(self, now: int) -> Engine:
         missing = [seed for seed in self._seeds if seed not in self.mapped]
         return Engine(self.network, self._device, missing, self.restarts, now)
@@ -380,6 +403,7 @@ class Fake:
         self.outages: list[Outage] = []
         self.lost_at: int | None = None
         self.refusal: str | None = None
+        self.form = "fake"
         self.mapped = {seed: self._map(seed) for seed in seeds}
         self.asked: list[Request] = []
         self.facts: NetworkFacts | None = NetworkFacts(

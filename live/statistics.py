@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from array import array
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 
+from live.distribution import Distribution
 from live.ensemble import Ensemble
 from live.outfile import write_json
 from live.source import Frame, Outage, Source
@@ -32,9 +32,11 @@ class Statistics:
         self._first_at: int | None = None
         self._last_at = began
         self.presented = self.generated = self.repeated = 0
-        self._engine_ms = array("d")
-        self._intervals_ms = array("d")
-        self._lateness_ms = array("d")
+        self._sizes: Counter[str] = Counter()
+        self._engine_ms = Distribution()
+        self._intervals_ms = Distribution()
+        self._lateness_ms = Distribution()
+        self._stage_ms = Distribution()
         self._memory_at = began
         self._peak = {"stage": 0, "engine": 0}
 
@@ -45,7 +47,13 @@ class Statistics:
     def frame_taken(self, frame: Frame) -> None:
         """A new frame came from an engine."""
         self.generated += 1
-        self._engine_ms.append((frame.header.finished - frame.header.started) / 1e6)
+        self._sizes[str(frame.header.width)] += 1
+        self._engine_ms.add((frame.header.finished - frame.header.started) / 1e6)
+
+    def stage_worked(self, duration: int) -> None:
+        """The stage's own work for a frame, without waiting for its time or for the display."""
+        if self._first_at is not None:
+            self._stage_ms.add(duration / 1e6)
 
     def frame_presented(self, now: int, fresh: bool, lateness: int | None) -> None:
         """A picture is on screen: a new one, or the last one again.
@@ -57,12 +65,12 @@ class Statistics:
                 return
             self._first_at = now
         else:
-            self._intervals_ms.append((now - self._last_at) / 1e6)
+            self._intervals_ms.add((now - self._last_at) / 1e6)
         self._last_at = now
         self.presented += 1
         self.repeated += not fresh
         if lateness is not None:
-            self._lateness_ms.append(lateness / 1e6)
+            self._lateness_ms.add(lateness / 1e6)
 
     def sample_memory(self, now: int, sources: Sequence[Source]) -> None:
         """Look at both processes' memory now and then; cheap enough for every frame."""
@@ -95,6 +103,8 @@ class Statistics:
             "seconds": 0.0 if first is None else round((self._last_at - first) / 1e9, 3),
             "device": None if facts is None else facts.device,
             "network": network,
+            "engine_form": next((source.form for source in ensemble.sources), None),
+            "sizes": dict(self._sizes),
             "frame_path": "host",
             "frames": {
                 "presented": self.presented,
@@ -104,8 +114,9 @@ class Statistics:
             "time_to_window_s": self._since_start(self._window_at),
             "time_to_first_frame_s": self._since_start(first),
             "engine_ms": _percentiles(self._engine_ms, 50, 99),
-            "present_interval_ms": _percentiles(self._intervals_ms, 50, 99, 100),
-            "lateness_ms": _percentiles(self._lateness_ms, 50, 99),
+            "present_interval_ms": _percentiles(self._intervals_ms, 50, 95, 99, 100),
+            "lateness_ms": _percentiles(self._lateness_ms, 50, 99, 100),
+            "stage_ms": _percentiles(self._stage_ms, 50, 99),
             "engine_restarts": restarts,
             "engine_outages": [
                 {
@@ -136,12 +147,15 @@ def in_words(summary: dict[str, Any]) -> str:
         return "no frame was generated"
     rate = frames["presented"] / seconds
     generated = frames["generated"] / seconds
-    interval, engine = summary["present_interval_ms"], summary["engine_ms"]
+    interval, engine, stage = (
+        summary[name] for name in ("present_interval_ms", "engine_ms", "stage_ms")
+    )
     lines = [
         f"{seconds:.1f} s on {summary['device']}: {rate:.1f} frames a second presented, "
         f"{generated:.1f} generated ({engine['p50']:.1f} ms each)",
         f"between frames {interval['p50']:.1f} ms, 99 % under {interval['p99']:.1f} ms, "
         f"never more than {interval['max']:.1f} ms",
+        f"the stage's own work {stage['p50']:.1f} ms a frame, 99 % under {stage['p99']:.1f} ms",
         f"window after {summary['time_to_window_s']:.2f} s, "
         f"first picture after {summary['time_to_first_frame_s']:.2f} s",
     ]
@@ -167,9 +181,6 @@ def _outages(ensemble: Ensemble, now: int) -> list[Outage]:
     return sorted(outages, key=lambda outage: outage.since)
 
 
-def _percentiles(values: array[float], *which: int) -> dict[str, float | None]:
-    names = ["max" if p == 100 else f"p{p}" for p in which]
-    if not values:
-        return dict.fromkeys(names)
-    found = np.percentile(np.frombuffer(values), which)
-    return {name: round(float(value), 3) for name, value in zip(names, found, strict=True)}
+def _percentiles(values: Distribution, *which: int) -> dict[str, float | None]:
+    found = {("max" if p == 100 else f"p{p}"): values.percentile(p) for p in which}
+    return {name: value if value is None else round(value, 3) for name, value in found.items()}

@@ -138,7 +138,11 @@ def test_a_headless_show_is_recorded_and_accounted_for(tmp_path):
     assert 0 < stats["time_to_window_s"] < stats["time_to_first_frame_s"]
     assert stats["peak_rss_mb"]["stage"] > 0
     assert set(stats["engine_ms"]) == {"p50", "p99"}
-    assert set(stats["present_interval_ms"]) == {"p50", "p99", "max"}
+    assert set(stats["present_interval_ms"]) == {"p50", "p95", "p99", "max"}
+    assert set(stats["lateness_ms"]) == {"p50", "p99", "max"}
+    assert 0 < stats["stage_ms"]["p50"] <= stats["stage_ms"]["p99"]
+    assert stats["sizes"] == {"128": stats["frames"]["generated"]}
+    assert stats["engine_form"].startswith("float32")
     recorded = pictures(tmp_path / stats["recorder"]["files"][0])
     assert len(recorded) == stats["recorder"]["written"] == pytest.approx(96, abs=4)
     assert recorded[0].max() < 40  # fades in

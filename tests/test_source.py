@@ -14,6 +14,10 @@ import numpy as np
 import psutil
 import pytest
 
+from engine.bench.synthetic import synthetic
+from engine.networks.config import StyleGAN2Config
+from engine.weights import NetworkFile
+from engine.weights.saving import save_network
 from live.source import NO_ANSWER_NS, Engine, Fake, Request, Supervised
 
 FLOWERS = Path(str(resources.files("engine.nets") / "flower128.safetensors"))
@@ -66,6 +70,66 @@ def test_frames_carry_the_ws_that_made_them(flowers):
         assert header.finished >= header.started
         pictures.append(pixels)
     assert not np.array_equal(pictures[0], pictures[1])
+
+
+def test_an_engine_says_how_it_makes_frames(flowers):
+    tended(flowers, lambda: flowers.form)
+    assert flowers.form.startswith("float32")
+
+
+def test_a_note_is_said_once(flowers, caplog):
+    for _ in range(2):
+        flowers._engine.notes.append("no C++ compiler: the network stays uncompiled")
+        flowers.tend(time.perf_counter_ns())
+    assert [record.message for record in caplog.records] == [
+        "flower128.safetensors: no C++ compiler: the network stays uncompiled"
+    ]
+
+
+@pytest.fixture
+def soft(tmp_path):
+    """An engine with a 512x512 network whose last block adds next to nothing."""
+    config = StyleGAN2Config(z_dim=4, channels=(6, 6, 6, 6, 6, 4, 4, 4), mapping=(4,))
+    net = synthetic(config)
+    for block in net.synthesis.blocks[1:]:
+        block.torgb.weight.mul_(0.01)
+    net.synthesis.blocks[0].torgb.weight.mul_(0.1)
+    tensors = {name: tensor.numpy() for name, tensor in net.state_dict().items()}
+    path = tmp_path / "soft.safetensors"
+    save_network(NetworkFile(path, "memory", "nvidia", config, tensors, {}), path, np.float32)
+    source = Supervised("cpu", path, SEEDS, time.perf_counter_ns())
+    tended(source, lambda: len(source.mapped) == len(SEEDS))
+    yield source
+    source.close()
+    source.join(5)
+
+
+def test_frames_become_smaller_when_time_is_short_and_full_when_it_is_not(soft):
+    """With the real engine: colours learned between frames, the governor, sizes in the header."""
+    ws = soft.mapped[7, None]
+    serial = 0
+
+    def width_of_next(budget, size=0):
+        nonlocal serial
+        serial += 1
+        moving = ws + np.float32(serial / 1000)
+        request = Request(serial, moving, budget=budget, size=size)
+
+        def arrived():
+            frame = soft.latest()
+            if frame is None or frame.header.show_time != serial:
+                return None
+            assert frame.pixels.shape == (frame.header.height, frame.header.width, 4)
+            return frame.header.width
+
+        soft.ask(request)
+        return tended(soft, arrived)
+
+    assert {width_of_next(budget=0) for _ in range(20)} == {512}
+    assert [width_of_next(budget=1) for _ in range(8)][-1] == 256
+    assert width_of_next(budget=1, size=512) == 512  # pinned
+    assert width_of_next(budget=1, size=64) == 512  # there is no such size
+    assert width_of_next(budget=0) == 512
 
 
 def test_the_newest_request_wins(flowers):
