@@ -28,7 +28,7 @@ from live.mixer import Mixer
 from live.prompter import Prompt, Prompter
 from live.setlist import SetList, programme
 from live.show import Programme, Reading, Show, eased
-from live.source import Frame, Request
+from live.source import Frame, Request, Source
 from live.statistics import Statistics
 from live.texture import Picture
 
@@ -241,7 +241,8 @@ class Stage:
             source = self.ensemble.source(network)
             if source is not None:
                 budget = round(ENGINE_SHARE * self._pacer.period)
-                source.ask(Request(seen_at, ws, self.show.noise, budget))
+                size = self._size(network, source)
+                source.ask(Request(seen_at, ws, self.show.noise, budget, size))
 
     def wplus(self, at: int) -> dict[Path, Floats]:
         """The final W+ at show time `at`, for each network that is on: [num_ws, w_dim].
@@ -351,6 +352,14 @@ class Stage:
 
     def _network(self, cue: int) -> Path:
         return self.setlist.cues[cue].network
+
+    def _size(self, network: Path, source: Source) -> int:
+        """The size that the set list pins for a network's pictures, 0 for none (see `Request`)."""
+        due = self.setlist.cues[self.show.voice.cue]
+        detail = due.detail if due.network == network else self.setlist.show.detail
+        if detail == "full":
+            return source.facts.resolution if source.facts is not None else 0
+        return 0 if detail == "auto" else detail
 
     def _seen(self, network: Path | None) -> Picture | None:
         return self._holding if network is None else self._pictures.get(network)

@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from engine.errors import UserError
+from engine.link import MAX_RESOLUTION
 from engine.path import Ending, Ends, Kind, segment_count
 from live.endpoint import networks, parse_endpoint
 from live.setlist_faults import Location, fault, place
@@ -33,6 +34,7 @@ from live.show import CueFacts, Programme, find_cue
 NETWORKS = {"flowers": "flower128.safetensors"}
 """Names of the bundled networks, and their files in the package `engine.nets`."""
 
+_SIZES = [1 << n for n in range(2, MAX_RESOLUTION.bit_length())]
 _MAX_BYTES = 1 << 20  # a set list is typed by hand; a checkpoint given by mistake is not
 
 
@@ -43,6 +45,7 @@ class _Context:
     folder: Path  # of the file
     psi: float = 1.0  # of [show]
     network: Path | None = None  # of [show]
+    detail: str | int = "auto"  # of [show]
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -82,10 +85,17 @@ def _monitor(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _detail(value: object) -> object:
+    if value not in ("auto", "full") and (isinstance(value, float) or value not in _SIZES):
+        raise ValueError('must be "auto", "full", or pixels along a side: 256, 512, 1024 ...')
+    return value
+
+
 def _number(low: float, high: float) -> Any:
     return Field(strict=True, ge=low, le=high, allow_inf_nan=False)
 
 
+Detail: TypeAlias = Annotated[Literal["auto", "full"] | int, BeforeValidator(_detail)]
 File: TypeAlias = Annotated[Path, BeforeValidator(_file)]
 NetworkFile: TypeAlias = Annotated[Path, BeforeValidator(_network)]
 Text: TypeAlias = Annotated[str, Field(strict=True, min_length=1)]
@@ -108,6 +118,7 @@ class ShowTable(BaseModel):
     tempo: Tempo = 120.0
     psi: Psi = 0.7
     fit: Literal["contain", "cover", "mirror"] = "contain"
+    detail: Detail = "auto"
     holding: File | None = None
 
 
@@ -183,12 +194,17 @@ class Key(Part):
 
 
 class Cue(BaseModel):
-    """[[cue]]: a path through keys on one network."""
+    """[[cue]]: a path through keys on one network.
+
+    `detail` is the size of the network's pictures: "auto" lets them become smaller while the time
+    for a frame is short, "full" never, and a number of pixels along a side asks for just that.
+    """
 
     model_config = _TABLE
 
     name: Text
     network: NetworkFile
+    detail: Detail
     tempo: Tempo | None = None
     keys: tuple[Key, ...]
     path: Kind = "catmull-rom"
@@ -201,7 +217,8 @@ class Cue(BaseModel):
     @classmethod
     def _fill_in(cls, table: Any, info: ValidationInfo) -> Any:
         if isinstance(table, dict):
-            return {"network": _context(info).network, **table}
+            context = _context(info)
+            return {"network": context.network, "detail": context.detail, **table}
         return table
 
     @model_validator(mode="after")
@@ -297,7 +314,7 @@ def load_setlist(path: Path) -> SetList:
     document = _parsed(path)
     context = _Context(path.parent)
     show = _validated(ShowTable, path, document, document.get("show", {}), ("show",), context)
-    context = replace(context, psi=show.psi, network=show.network)
+    context = replace(context, psi=show.psi, network=show.network, detail=show.detail)
     document["show"] = document.get("show", {})
     setlist = _validated(SetList, path, document, document, (), context)
     names = [cue.name for cue in setlist.cues]

@@ -320,3 +320,24 @@ def test_whatever_a_key_holds_gets_an_answer_in_one_line(
         line = str(error)
     assert "\n" not in line
     assert len(line) < 700
+
+
+def test_a_cue_has_the_detail_of_the_show_or_its_own(tmp_path):
+    path = tmp_path / "detail.toml"
+    path.write_text(
+        '[show]\ndetail = "full"\n'
+        '[[cue]]\nname = "a"\nkeys = [{seed = 1}, {seed = 2}]\n'
+        '[[cue]]\nname = "b"\ndetail = 512\nkeys = [{seed = 1}, {seed = 2}]\n'
+    )
+    assert [cue.detail for cue in load_setlist(path).cues] == ["full", 512]
+
+
+@pytest.mark.parametrize("detail", ["most", 500, 2, 4096, 512.0, True, []])
+def test_a_detail_is_a_word_or_a_size(tmp_path, detail):
+    path = tmp_path / "detail.toml"
+    written = {str: repr(detail), bool: "true", list: "[]"}.get(type(detail), str(detail))
+    path.write_text(
+        f'[show]\ndetail = {written}\n[[cue]]\nname = "a"\nkeys = [{{seed = 1}}, {{seed = 2}}]\n'
+    )
+    with pytest.raises(UserError, match=r"\[show\] detail.* must be \"auto\", \"full\""):
+        load_setlist(path)
