@@ -30,6 +30,7 @@ from live.setlist import SetList, programme
 from live.show import Programme, Reading, Show, eased
 from live.source import Frame, Request, Source
 from live.statistics import Statistics
+from live.succession import Succession
 from live.texture import Picture
 
 log = logging.getLogger(__name__)
@@ -131,14 +132,14 @@ class Stage:
         self._told: set[Path] = set()  # refused networks that the operator knows of
         self._keyboard = Keyboard()
         self._mixer = Mixer()
-        self._pictures: dict[Path, Picture] = {}
+        self._pictures: dict[Path, Succession] = {}
         self._holding = _picture(output.ctx, holding)
         self._pacer = Pacer(clock, output.refresh_hz, VSYNC_SLACK if output.vsync else 0.0)
         self._began = clock.now()
         self._seconds = seconds
         self._ends: int | None = None  # show time
         self._lead = SECOND // 30  # how far ahead of now the next picture will be seen
-        self._mixed_for = 0  # ns of show time that cross-fades have run
+        self._mixed_for = 0  # ns of show time, but for freezes: the time of cross-fades
         self._composed_at = 0
         self._fresh: int | None = None  # show time of the picture taken in this turn
         self.last_frame: Frame | None = None  # what the newest picture was made of
@@ -266,10 +267,10 @@ class Stage:
             frame = source.latest()  # a frame nobody wants now would be an old one later
             if frame is None or source.network not in wanted:
                 continue
-            picture = self._pictures.get(source.network)
-            if picture is None:
-                picture = self._pictures[source.network] = Picture(self.output.ctx)
-            picture.upload(frame.pixels, frame.header.width, frame.header.height)
+            pictures = self._pictures.get(source.network)
+            if pictures is None:
+                pictures = self._pictures[source.network] = Succession(self.output.ctx)
+            pictures.upload(frame, self._mixed_for)
             self.statistics.frame_taken(frame)
             if source.network == due:
                 self._fresh = frame.header.show_time
@@ -291,9 +292,9 @@ class Stage:
         look = Look(
             fit=self.setlist.show.fit,
             master=self.show.level(at) * self._curtain(at),
-            mix=mix.amount,
         )
-        self.compositor.compose(self._seen(mix.first), self._seen(mix.second), look)
+        layers = self._seen(mix.first, 1 - mix.amount) + self._seen(mix.second, mix.amount)
+        self.compositor.compose(layers, look)
         self.compositor.show(self.output.screen)
         if self._holding is not None and len(self._mixer.shown) == 1 and mix.first is not None:
             self._holding.release()  # it has had its time
@@ -361,8 +362,14 @@ class Stage:
             return source.facts.resolution if source.facts is not None else 0
         return 0 if detail == "auto" else detail
 
-    def _seen(self, network: Path | None) -> Picture | None:
-        return self._holding if network is None else self._pictures.get(network)
+    def _seen(self, network: Path | None, share: float) -> list[tuple[Picture | None, float]]:
+        """The pictures of a network, or of what is there before any, and their shares."""
+        if network is None:
+            return [(self._holding, share)]
+        if network not in self._pictures:
+            return []
+        layers = self._pictures[network].layers(self._mixed_for)
+        return [(picture, share * part) for picture, part in layers]
 
     def _curtain(self, at: int) -> float:
         return 1.0 if self._ends is None else eased((self._ends - at) / FADE_OUT)

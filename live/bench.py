@@ -159,7 +159,7 @@ def _stage_rows(offscreen: Offscreen, resolution: int) -> list[Row]:
 
     def composite() -> None:
         picture.uploads += 1  # as if the frame were new
-        compositor.compose(picture, None, Look())
+        compositor.compose([(picture, 1.0)], Look())
         offscreen.ctx.finish()
 
     def present() -> None:

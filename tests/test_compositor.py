@@ -73,10 +73,11 @@ def composed(
     look: Look,
     first: Pixels | None,
     second: Pixels | None = None,
+    mix: float = 0.0,
 ) -> Pixels:
     compositor = Compositor(gl, size)
     pictures = [None if pixels is None else picture(gl, pixels) for pixels in (first, second)]
-    compositor.compose(pictures[0], pictures[1], look)
+    compositor.compose(list(zip(pictures, (1 - mix, mix), strict=True)), look)
     return compositor.read()
 
 
@@ -173,7 +174,7 @@ def test_a_picture_of_the_outputs_size_is_shown_exactly(gl: moderngl.Context) ->
 def test_master_0_is_exactly_black(gl: moderngl.Context) -> None:
     white = np.full((16, 16, 4), 255, np.uint8)
     for fit in FITS:
-        got = composed(gl, (40, 30), Look(fit, master=0.0, mix=0.5), white, white)
+        got = composed(gl, (40, 30), Look(fit, master=0.0), white, white, 0.5)
         assert not got[..., :3].any()
         assert (got[..., 3] == 255).all()
 
@@ -198,7 +199,7 @@ def test_master_multiplies_the_encoded_values(gl: moderngl.Context, master: floa
 def test_mix_blends_the_encoded_values(gl: moderngl.Context, mix: float, master: float) -> None:
     """Within 1/255: each picture is rounded by itself."""
     first, second = zone_plate(64, 64), edges(64, 64)
-    got = composed(gl, (64, 64), Look(master=master, mix=mix), first, second)
+    got = composed(gl, (64, 64), Look(master=master), first, second, mix)
     want = (first * (1 - mix) + second * mix) * master
     assert difference(got, want).max() <= 1.01
 
@@ -213,7 +214,7 @@ def test_overshoot_beside_an_edge_does_not_shine_through_a_fade(gl: moderngl.Con
 def test_the_ends_of_a_cross_fade_are_the_pictures_themselves(gl: moderngl.Context) -> None:
     first, second = zone_plate(64, 64), edges(64, 64)
     for mix, want in ((0.0, first), (1.0, second), (-0.1, first), (1.1, second)):
-        got = composed(gl, (64, 64), Look(mix=mix), first, second)
+        got = composed(gl, (64, 64), Look(), first, second, mix)
         np.testing.assert_array_equal(got, want)
 
 
@@ -223,7 +224,7 @@ def test_pictures_of_other_sizes_and_shapes_cross_fade_in_their_places(
     """Such as a holding picture and the first frame; within 2/255, each scaled and rounded."""
     first, second = gradients(96, 54), edges(32, 32)
     for fit in FITS:
-        got = composed(gl, (160, 90), Look(fit, mix=0.4), first, second)
+        got = composed(gl, (160, 90), Look(fit), first, second, 0.4)
         size = (160, 90)
         want = expected(first, size, fit) * 0.6 + expected(second, size, fit) * 0.4
         assert difference(got, want).max() <= 2
@@ -233,15 +234,12 @@ def test_a_missing_picture_is_black(gl: moderngl.Context) -> None:
     pixels = edges(32, 32)
     empty = Picture(gl)
     compositor = Compositor(gl, (32, 32))
-    compositor.compose(None, None, Look())
+    compositor.compose([], Look())
     assert not compositor.read()[..., :3].any()
-    compositor.compose(empty, empty, Look(mix=0.5))
+    compositor.compose([(empty, 0.5), (None, 0.5)], Look())
     assert not compositor.read()[..., :3].any()
-    for look, pictures in (
-        (Look(mix=0.25), (None, picture(gl, pixels))),
-        (Look(mix=0.75), (picture(gl, pixels), empty)),
-    ):
-        compositor.compose(*pictures, look)
+    for missing in (None, empty):
+        compositor.compose([(missing, 0.75), (picture(gl, pixels), 0.25)], Look())
         assert difference(compositor.read(), pixels * 0.25).max() <= 0.51
 
 
@@ -249,7 +247,7 @@ def test_a_picture_faded_into_itself_stays(gl: moderngl.Context) -> None:
     pixels = zone_plate(64, 64)
     compositor = Compositor(gl, (64, 64))
     same = picture(gl, pixels)
-    compositor.compose(same, same, Look(mix=0.3))
+    compositor.compose([(same, 0.7), (same, 0.3)], Look())
     np.testing.assert_array_equal(compositor.read(), pixels)
 
 
@@ -269,7 +267,7 @@ def test_new_pixels_new_sizes_and_new_outputs_are_followed(gl: moderngl.Context)
     for pixels, size, fit in steps:
         shown.upload(pixels, pixels.shape[1], pixels.shape[0])
         compositor.resize(size)
-        compositor.compose(shown, None, Look(fit))
+        compositor.compose([(shown, 1.0)], Look(fit))
         assert compositor.read().shape == (size[1], size[0], 4)
         assert difference(compositor.read(), expected(pixels, size, fit)).max() <= 1.5
 
@@ -278,15 +276,15 @@ def test_a_size_without_memory_leaves_the_last_program_picture(gl: moderngl.Cont
     pixels = edges(64, 32)
     shown = picture(gl, pixels)
     compositor = Compositor(gl, (64, 32))
-    compositor.compose(shown, None, Look())
+    compositor.compose([(shown, 1.0)], Look())
     with pytest.raises(moderngl.Error):
         compositor.resize((gl.info["GL_MAX_TEXTURE_SIZE"] + 1, 32))
     assert compositor.size == (64, 32)
     np.testing.assert_array_equal(compositor.read(), pixels)
-    compositor.compose(shown, None, Look(master=0.5))
+    compositor.compose([(shown, 1.0)], Look(master=0.5))
     assert difference(compositor.read(), pixels[..., :3].astype(float) * 0.5).max() <= 1
     compositor.resize((120, 40))
-    compositor.compose(shown, None, Look("cover"))
+    compositor.compose([(shown, 1.0)], Look("cover"))
     assert difference(compositor.read(), expected(pixels, (120, 40), "cover")).max() <= 1.5
 
 
@@ -295,13 +293,13 @@ def test_a_place_without_memory_leaves_the_picture_in_the_last_one(gl: moderngl.
     pixels = edges(64, 32)
     shown = picture(gl, pixels)
     compositor = Compositor(gl, (30, 40))
-    compositor.compose(shown, None, Look("cover"))
+    compositor.compose([(shown, 1.0)], Look("cover"))
     (strip,) = compositor._strips.values()
     wide = gl.info["GL_MAX_TEXTURE_SIZE"] + 1
     too_large = Rectangle(0, 0, wide, wide // 2)
     with pytest.raises(moderngl.Error):
         strip.follow(shown, too_large, too_large)
-    compositor.compose(shown, None, Look("cover"))
+    compositor.compose([(shown, 1.0)], Look("cover"))
     assert difference(compositor.read(), expected(pixels, (30, 40), "cover")).max() <= 1.5
 
 
@@ -314,7 +312,7 @@ def test_a_minimised_window_keeps_the_last_size(gl: moderngl.Context) -> None:
 def test_show_copies_the_program_picture_to_the_screen(gl: moderngl.Context) -> None:
     pixels = edges(64, 32)
     compositor = Compositor(gl, (64, 32))
-    compositor.compose(picture(gl, pixels), None, Look())
+    compositor.compose([(picture(gl, pixels), 1.0)], Look())
     screen = gl.framebuffer([gl.renderbuffer((64, 32), 4)])
     compositor.show(screen)
     on_screen = np.frombuffer(screen.read(components=4), np.uint8).reshape(32, 64, 4)
@@ -361,7 +359,7 @@ def test_the_pixel_buffers_of_a_gpu_bring_the_same_pixels(
     for turn in range(5):  # more often than the ring has buffers
         pixels = np.ascontiguousarray(np.roll(edges(64, 64), turn * 7, axis=1))
         shown.upload(pixels, 64, 64)
-        compositor.compose(shown, None, Look())
+        compositor.compose([(shown, 1.0)], Look())
         np.testing.assert_array_equal(compositor.read(), pixels)
 
 
@@ -386,7 +384,7 @@ def test_wrong_pixels_are_refused_and_the_picture_stays(gl: moderngl.Context) ->
     with pytest.raises(ValueError, match="sides are 1 to"):
         shown.upload(b"", 1 << 20, 1)
     compositor = Compositor(gl, (16, 8))
-    compositor.compose(shown, None, Look())
+    compositor.compose([(shown, 1.0)], Look())
     np.testing.assert_array_equal(compositor.read(), pixels)
 
 
@@ -421,11 +419,11 @@ def test_a_frame_without_memory_leaves_the_last_picture(
         shown.upload(large, side, side)
     assert (shown.size, shown.uploads) == ((16, 8), 1)
     compositor = Compositor(gl, (16, 8))
-    compositor.compose(shown, None, Look())
+    compositor.compose([(shown, 1.0)], Look())
     np.testing.assert_array_equal(compositor.read(), pixels)
     brighter = edges(16, 8) // 2
     shown.upload(brighter, 16, 8)
-    compositor.compose(shown, None, Look())
+    compositor.compose([(shown, 1.0)], Look())
     np.testing.assert_array_equal(compositor.read()[..., :3], brighter[..., :3])
 
 
@@ -442,7 +440,7 @@ def scenes(gl: moderngl.Context) -> dict[str, Pixels]:
         "portrait": composed(gl, (90, 160), Look("mirror"), square),
         "reduced": composed(gl, size, Look("contain"), zone_plate(256, 256)),
         "faded": composed(gl, size, Look("contain", master=0.4), wide),
-        "mixed": composed(gl, size, Look("contain", mix=0.43), wide, square),
+        "mixed": composed(gl, size, Look("contain"), wide, square, 0.43),
     }
 
 

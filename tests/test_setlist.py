@@ -180,7 +180,7 @@ CHORUS = '[[cue]] 2 "chorus"'
     [
         # wrong keys
         ("tempo = 100", "temp = 100", "[show] temp: no such key, did you mean tempo?; accepted are"
-            " title, network, tempo, psi, fit, holding"),
+            " title, network, tempo, psi, fit, detail, holding"),
         ("[show]", "[shw]", "[shw]: no such key, did you mean show?"),
         ("path =", "pth =", f"{CHORUS} pth: no such key, did you mean path?"),
         ("{seed = 21, beats", "{seed = 21, beat", f"{CHORUS} keys[1].beat (seed 21): no such key,"
