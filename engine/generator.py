@@ -1,7 +1,7 @@
 """A session with one network on one device: W+ in, RGBA pixels out.
 
-How the pixels are made is one of `engine.inference`'s ways: operation by operation, or compiled, on
-a CPU and on Apple's GPU, and in a CUDA graph on NVIDIA's. The reference network does the mapping.
+How the pixels are made is one of `engine.inference`'s ways: operation by operation, in float16 on
+CUDA, or compiled, on a CPU. The reference network does the mapping.
 """
 
 from __future__ import annotations
@@ -232,7 +232,8 @@ def _frames(
 ) -> Frames:
     if device.type != "cuda" and precision == "float16":
         raise UserError(f"float16 is for CUDA; on {device.type} it is slower than float32")
-    return Eager(net, device, file)
+    half = device.type == "cuda" and precision != "float32"
+    return Eager(net, device, torch.float16 if half else torch.float32, file)
 
 
 def _colour(matrix: Tensor) -> Colour:

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+import engine.nets
 from engine.inference import forms, tuned
 from engine.inference.folded import Folded
 from engine.inference.plain import Plain, to_bytes
@@ -15,7 +17,9 @@ from engine.inference.tuned import Tuned
 from engine.inference.walk import Player, picture_at, pictures
 from engine.networks.config import StyleGAN2Config
 from engine.networks.stylegan2 import StyleGAN2
+from engine.weights import load_network
 
+BUNDLED = Path(engine.nets.__file__).parent / "flower128.safetensors"
 CPU = torch.device("cpu")
 KINDS = {
     "skip": {},
@@ -183,6 +187,22 @@ def test_half_precision_survives_weights_of_any_size(scale: float) -> None:
     half = played(Folded(net, CPU, torch.float16), Plain(), ws)[..., :3]
     assert torch.isfinite(half).all()
     assert (half - wanted).abs().mean() < 0.01 * wanted.abs().max()
+
+
+def test_half_precision_is_within_the_bounds_that_are_promised() -> None:
+    """Of the image range: mean 1 %, 99.99th percentile 4 %, worst pixel 12 %, over 64 pictures."""
+    net = load_network(BUNDLED)
+    folded = Folded(net, CPU, torch.float16)
+    errors = []
+    for seed in range(64):
+        z = torch.from_numpy(np.random.RandomState(seed).randn(1, net.z_dim)).float()
+        ws = net.map(z)[0]
+        half = played(folded, Plain(), ws)[..., :3]
+        errors.append((half - reference(net, ws, 1.0)).abs().flatten() / 255)
+    error = torch.cat(errors).sort().values
+    assert error.mean() <= 0.01
+    assert error[int(len(error) * 0.9999)] <= 0.04
+    assert error[-1] <= 0.12
 
 
 def test_styles_that_are_all_zero_make_no_holes() -> None:

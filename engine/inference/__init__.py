@@ -1,6 +1,7 @@
 """StyleGAN2's synthesis for one picture at a time, as fast as the device allows.
 
-`folded` takes a reference network apart into what a frame needs; `tuned`, `plain` and `fused` are
-three ways to play it, for CPUs and Apple's GPU, for compilers and CUDA graphs, and for CUDA with
-Triton. All of them are tested equal to the reference.
+`folded` takes a reference network apart into what a frame needs. `tuned` plays it on a CPU or on
+Apple's GPU, each layer in the form that is fastest there; `plain` is what compilers and CUDA take.
+`eager` makes frames with either, and with what `compiled` has made of them. All of it is tested
+equal to the reference.
 """
