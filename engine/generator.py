@@ -1,7 +1,7 @@
 """A session with one network on one device: W+ in, RGBA pixels out.
 
-How the pixels are made is one of `engine.inference`'s ways: operation by operation, in float16 on
-CUDA, or compiled, on a CPU. The reference network does the mapping.
+How the pixels are made is one of `engine.inference`'s ways: operation by operation, or compiled, on
+a CPU and on Apple's GPU, and by CUDA graphs on NVIDIA's. The reference network does the mapping.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from engine.drivers import oldest_driver
 from engine.errors import UserError
 from engine.inference.eager import Eager
 from engine.inference.folded import LEVELS
+from engine.inference.graphs import Cuda, Graphs
 from engine.inference.plain import Colour
 from engine.networks.stylegan2 import StyleGAN2
 from engine.weights import load_network
@@ -105,7 +106,7 @@ class Generator:
 
     def _early(self, net: StyleGAN2, smallest: int) -> Corrections | None:
         """What learns the colours of early pictures; None if the network makes none."""
-        if net.config.architecture != "skip":
+        if net.config.architecture != "skip" or self.sizes[0] < self.resolution:
             return None
         sizes = [size for size in net.config.resolutions[:-1] if size >= smallest]
         return Corrections(sizes, self.resolution) if sizes else None
@@ -174,11 +175,11 @@ class Generator:
         [-1, 1] becomes 0 to 255, rounded and clamped; a grey network gives equal R, G and B.
         The same W+, noise and size as last time give the same frame, without another rendering.
         out: where to put the pixels, such as a view of shared memory; it is also returned.
-        size: one of `sizes`; None for the full one.
+        size: one of `sizes`; None for the largest.
         """
         if ws.shape != (self.num_ws, self.w_dim):
             raise ValueError(f"ws is {ws.shape}, where ({self.num_ws}, {self.w_dim}) was expected")
-        size = size or self.resolution
+        size = size or self.sizes[0]
         ws = np.array(ws, dtype=np.float32)  # a copy: shared memory may change meanwhile
         asked = (ws.tobytes(), noise_strength, size)
         if asked != self._shown:
@@ -232,8 +233,9 @@ def _frames(
 ) -> Frames:
     if device.type != "cuda" and precision == "float16":
         raise UserError(f"float16 is for CUDA; on {device.type} it is slower than float32")
-    half = device.type == "cuda" and precision != "float32"
-    return Eager(net, device, torch.float16 if half else torch.float32, file)
+    if device.type != "cuda":
+        return Eager(net, device, file)
+    return Graphs(net, Cuda(device), torch.float32 if precision == "float32" else torch.float16)
 
 
 def _colour(matrix: Tensor) -> Colour:

@@ -1,4 +1,4 @@
-"""Frames made operation by operation; on a CPU they may be compiled."""
+"""Frames from a CPU or Apple's GPU: every operation a call; a CPU's may be compiled."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from torch import Tensor
 
 from engine.inference.compiled import Compilation, Play
 from engine.inference.folded import Folded
-from engine.inference.plain import Colour, Plain, to_bytes
+from engine.inference.plain import Colour, to_bytes
 from engine.inference.tuned import Tuned
-from engine.inference.walk import Player, picture_at, pictures
+from engine.inference.walk import picture_at, pictures
 from engine.networks.stylegan2 import StyleGAN2
 
 TRIALS = 5  # frames of each form before one of them stays
 
 
 class Eager:
-    """Plays a network on one device in one type: `render` makes a frame, `fetch` brings it.
+    """Plays a network in float32: `render` makes a frame, `fetch` brings it.
 
     file: where the network is from, with which compiling begins; None leaves it uncompiled.
     """
@@ -31,14 +31,11 @@ class Eager:
         self,
         net: StyleGAN2,
         device: torch.device,
-        dtype: torch.dtype = torch.float32,
         file: Path | None = None,
     ) -> None:
-        self._folded = Folded(net, device, dtype)
+        self._folded = Folded(net, device)
         self._full = self._folded.resolution
-        # The forms of `Tuned` are timed by a clock that a GPU of NVIDIA's would not wait for, and
-        # only `Plain` knows float16.
-        self._player: Player = Plain() if device.type == "cuda" else Tuned(self._folded.filter)
+        self._tuned = Tuned(self._folded.filter)
         self._colours: dict[int, Colour | None] = {self._full: None}
         self._frame = torch.empty(0, dtype=torch.uint8)
         self._ws = np.zeros((net.num_ws, net.w_dim), np.float32)
@@ -59,7 +56,7 @@ class Eager:
     def form(self) -> str:
         """How frames are made now, in words."""
         if self._folded.device.type != "cpu":
-            return str(self._folded.dtype).removeprefix("torch.")
+            return "float32"
         threads = torch.get_num_threads()
         how = "float32" if self._compiled is None else "float32, compiled"
         return f"{how}, {threads} thread{'s' if threads > 1 else ''}"
@@ -80,7 +77,7 @@ class Eager:
     def sums(self, ws: NDArray[np.float32]) -> Mapping[int, Tensor]:
         """The float pictures [r, r, 4] at all resolutions; see `walk.pictures`."""
         with torch.inference_mode():
-            played = pictures(self._folded, self._player, *self._prepared(ws, 1.0))
+            played = pictures(self._folded, self._tuned, *self._prepared(ws, 1.0))
             return {size: picture.clone() for size, picture in played}
 
     def improve(self) -> bool:
@@ -125,7 +122,7 @@ class Eager:
             s, d, factor = self._prepared(ws, noise)
             if compiled is not None and size == self._full:
                 return compiled(s, d, factor)
-            picture = picture_at(size, self._folded, self._player, s, d, factor)
+            picture = picture_at(size, self._folded, self._tuned, s, d, factor)
             return to_bytes(picture, self._folded, self._colours[size])
 
     def _prepared(self, ws: NDArray[np.float32], noise: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,0 +1,203 @@
+"""Frames from NVIDIA's GPUs: each size one CUDA graph, from W+ to bytes.
+
+Launching the hundred and more small kernels of a frame one by one takes longer than running them; a
+graph launches them all at once. What a frame needs is allocated when its graph is captured. In a
+frame nothing is allocated, nothing is decided and nothing waits, but `fetch`, once, for the bytes.
+
+Written from CUDA's and PyTorch's documentation and tested against a stand-in for the device; it has
+not run on a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.inference.folded import Folded
+from engine.inference.plain import Colour, Plain, to_bytes
+from engine.inference.walk import picture_at, pictures
+from engine.networks.stylegan2 import StyleGAN2
+
+WARM_UPS = 3  # before a capture: libraries load, cuDNN measures its algorithms
+
+Make = Callable[[], Tensor]
+Replay = Callable[[], None]
+
+
+class Machine(Protocol):
+    """What graphs need of a device, in the order of their use. All of it happens on one stream."""
+
+    device: torch.device
+
+    def pinned(self, values: Tensor) -> Tensor:
+        """The same in host memory that the device reads by itself."""
+
+    def capture(self, make: Make) -> tuple[Replay, Tensor]:
+        """Make a frame to warm up, then record how; the tensor is what every replay fills.
+
+        Raises torch.OutOfMemoryError.
+        """
+
+    def run(self, work: Callable[[], None]) -> None:
+        """Queue some work, without waiting for it."""
+
+    def bring(self, frame: Tensor, out: NDArray[np.uint8]) -> None:
+        """Copy a frame to the host and wait for it: the one wait of a frame."""
+
+    def forget(self) -> None:
+        """Give back memory that nobody uses, after an allocation that failed."""
+
+
+class Cuda:
+    """The real one."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._pool = torch.cuda.graph_pool_handle()
+        # A blocking wait leaves the core to the stage, where a spinning one would take it.
+        self._there = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+
+    def pinned(self, values: Tensor) -> Tensor:
+        """See `Machine.pinned`."""
+        return values.pin_memory()
+
+    def capture(self, make: Make) -> tuple[Replay, Tensor]:
+        """See `Machine.capture`."""
+        with self._working():
+            for _ in range(WARM_UPS):
+                make()
+            self._stream.synchronize()
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+                frame = make()
+        return graph.replay, frame
+
+    def run(self, work: Callable[[], None]) -> None:
+        """See `Machine.run`."""
+        with self._working():
+            work()
+
+    def bring(self, frame: Tensor, out: NDArray[np.uint8]) -> None:
+        """See `Machine.bring`."""
+        with self._working():
+            torch.from_numpy(out).copy_(frame, non_blocking=True)
+            self._there.record(self._stream)
+        self._there.synchronize()
+
+    def forget(self) -> None:
+        """See `Machine.forget`."""
+        torch.cuda.empty_cache()
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """On the stream, with cuDNN choosing by measurement and float32 meaning float32."""
+        exact = torch.backends.cudnn.flags(
+            enabled=True, benchmark=True, deterministic=False, allow_tf32=False
+        )
+        with torch.inference_mode(), torch.cuda.stream(self._stream), exact:
+            yield
+
+
+class Graphs:
+    """Plays a network by CUDA graphs: `render` queues a frame, `fetch` waits for it and brings it.
+
+    Where memory does not suffice for the full size, the largest that fits is all there is. Raises
+    torch.OutOfMemoryError if none does.
+    """
+
+    def __init__(self, net: StyleGAN2, machine: Machine, dtype: torch.dtype) -> None:
+        self._machine = machine
+        self._folded = Folded(net, machine.device, dtype)
+        # Of ws and the noise factor, one tensor: one copy a frame.
+        values = net.num_ws * net.w_dim
+        self._staged = machine.pinned(torch.zeros(values + 1))
+        self._asked = torch.zeros(values + 1, device=machine.device)
+        self._ws = self._asked[:values].view(net.num_ws, net.w_dim)
+        self._noise = self._asked[values]
+        self._graphs: dict[int, tuple[Replay, Tensor]] = {}
+        self._frame = torch.empty(0, dtype=torch.uint8)
+        self.notes: list[str] = []
+        self._capture_largest()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """What can be rendered, the largest first."""
+        return tuple(sorted(self._graphs, reverse=True))
+
+    @property
+    def form(self) -> str:
+        """How frames are made, in words."""
+        return f"{str(self._folded.dtype).removeprefix('torch.')}, CUDA graph"
+
+    def admit(self, size: int, colour: Colour) -> None:
+        """Render at an early size too from now on, with its way to the full picture's colours."""
+        if not self._capture(size, colour):
+            self.notes.append(f"no GPU memory for frames of {size}x{size} beside larger ones")
+
+    def render(self, ws: NDArray[np.float32], noise: float, size: int) -> None:
+        """Queue the frame of ws [num_ws, w_dim] at one of `sizes`."""
+        # What is staged has been read: `fetch` has waited for the frame before.
+        self._staged[:-1] = torch.from_numpy(ws).reshape(-1)
+        self._staged[-1] = noise
+        replay, self._frame = self._graphs[size]
+        self._machine.run(lambda: self._begin(replay))
+
+    def _begin(self, replay: Replay) -> None:
+        self._asked.copy_(self._staged, non_blocking=True)
+        replay()
+
+    def fetch(self, out: NDArray[np.uint8]) -> None:
+        """Copy the frame that was rendered last to out [size, size, 4], and wait for it."""
+        self._machine.bring(self._frame, out)
+
+    def sums(self, ws: NDArray[np.float32]) -> Mapping[int, Tensor]:
+        """The float pictures [r, r, 4] at all resolutions, on the host; see `walk.pictures`."""
+        found: dict[int, Tensor] = {}
+
+        def work() -> None:
+            s, d = self._folded.styles(torch.from_numpy(ws).to(self._machine.device))
+            one = torch.ones((), device=self._machine.device)
+            for size, picture in pictures(self._folded, Plain(), s, d, one):
+                found[size] = picture.cpu()
+
+        self._machine.run(work)
+        return found
+
+    def improve(self) -> bool:
+        """Nothing gets better with time here."""
+        return False
+
+    def close(self) -> None:
+        """Everything ends with the process."""
+
+    def _capture_largest(self) -> None:
+        *smaller, full = self._folded.pictures()
+        if self._capture(full, None):
+            return
+        for size in reversed(smaller):
+            if self._capture(size, None):
+                self.notes.append(
+                    f"no GPU memory for frames of {full}x{full}: they are {size}x{size}"
+                )
+                return
+        raise torch.OutOfMemoryError(f"no GPU memory for frames of {smaller or [full]}")
+
+    def _capture(self, size: int, colour: Colour | None) -> bool:
+        def make() -> Tensor:
+            s, d = self._folded.styles(self._ws)
+            picture = picture_at(size, self._folded, Plain(), s, d, self._noise)
+            return to_bytes(picture, self._folded, colour)
+
+        try:
+            self._graphs[size] = self._machine.capture(make)
+        except torch.OutOfMemoryError:
+            self._machine.forget()
+            return False
+        return True
