@@ -30,7 +30,7 @@ from engine.networks.stylegan2 import LRELU_GAIN, StyleGAN2, SynthesisLayer, ToR
 
 EPSILON = 1e-8  # of demodulation
 LEVELS = 127.5  # of the byte scale in a picture's 1.0
-TINY = 1e-30
+TINY = 1e-30  # instead of 0 where something is divided by the largest of some numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +48,6 @@ class Convolution:
     clamp: float | None
     inputs: slice  # of the styles
     outputs: slice  # of the demodulations
-    layer: int  # counted from 0; its w is ws[layer]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +81,6 @@ class Folded:
         self, net: StyleGAN2, device: torch.device, dtype: torch.dtype = torch.float32
     ) -> None:
         self.device, self.dtype = device, dtype
-        self.num_ws, self.w_dim = net.num_ws, net.w_dim
         self._safe = dtype == torch.float16
         self._matrix: list[Tensor] = []
         self._shift: list[Tensor] = []
@@ -96,9 +94,9 @@ class Folded:
             self.shift = torch.cat(self._shift).to(device)  # [S]
             self.epsilons = torch.cat(self._epsilons).to(device)  # [D]
         self.style_sizes = [len(part) for part in self._matrix]  # in the order of their use
-        self.demod_sizes = [len(part) for part in self._epsilons]
-        self.rows = torch.tensor(self._row, device=device)  # [S]: which row of ws each style takes
-        self._taken = self.rows * len(self.rows) + torch.arange(len(self.rows), device=device)
+        self.demodulation_sizes = [len(part) for part in self._epsilons]
+        rows = torch.tensor(self._row, device=device)
+        self._taken = rows * len(rows) + torch.arange(len(rows), device=device)
         self.offset = torch.tensor([LEVELS + 0.5] * 3 + [255.0], device=device)
         taps = torch.tensor([1.0, 3.0, 3.0, 1.0], device=device)
         self.filter = torch.outer(taps, taps) / 16  # [1, 3, 3, 1] both ways, gain 4, for doubling
@@ -112,11 +110,6 @@ class Folded:
     def convolutions(self) -> list[Convolution]:
         """All of them, in order."""
         return [layer for block in self.blocks for layer in block.convolutions]
-
-    @property
-    def noisy(self) -> bool:
-        """Whether any layer adds noise."""
-        return any(layer.noise is not None for layer in self.convolutions)
 
     def pictures(self) -> tuple[int, ...]:
         """Resolutions at which there is a sum of pictures, ascending: all of them for `skip`."""
@@ -201,7 +194,6 @@ class Folded:
             clamp=None if module.clamp is None else module.clamp * gain,
             inputs=self._affine(module, layer),
             outputs=outputs,
-            layer=layer,
         )
 
     def _to_picture(self, module: ToRGB, layer: int) -> ToPicture:

@@ -43,7 +43,7 @@ def pictures(
     """
     x, picture = folded.constant, None
     styles = iter(torch.split(s, folded.style_sizes))
-    demodulations = iter(torch.split(d, folded.demod_sizes))
+    demodulations = iter(torch.split(d, folded.demodulation_sizes))
     for block in folded.blocks:
         came = x
         for layer in block.convolutions:
