@@ -58,7 +58,9 @@ def main() -> int:
     requests: queue.SimpleQueue[link.Message] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin.buffer, requests), daemon=True).start()
     try:
-        generator, facts, frame_ns = _open(arguments.network, arguments.device)
+        generator, facts, frame_ns = _open(
+            arguments.network, arguments.device, arguments.generation
+        )
     except UserError as error:
         link.send(answers, {"is": "refused", "why": str(error)})
         return 2
@@ -106,15 +108,16 @@ def _listen(pipe: BinaryIO, requests: queue.SimpleQueue[link.Message]) -> None:
     os._exit(0)
 
 
-def _open(network: Path, device: str) -> tuple[Generator, link.NetworkFacts, int]:
+def _open(network: Path, device: str, generation: int) -> tuple[Generator, link.NetworkFacts, int]:
     """Load, describe and warm up; about how long a frame takes, in ns.
 
     Raises UserError for a file or device that cannot be used.
     """
     from engine.generator import Generator  # torch: two seconds that the pipe need not wait for
-    from engine.weights import sha256
+    from engine.weights import load_network, sha256
 
-    generator = Generator(network, device=device)
+    # Only what is opened as a file is compiled: an engine that replaces another takes no chances.
+    generator = Generator(load_network(network) if generation else network, device=device)
     resolution, values = generator.resolution, generator.num_ws * generator.w_dim
     if resolution > link.MAX_RESOLUTION or values > link.MAX_WS_VALUES:
         raise UserError(

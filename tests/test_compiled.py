@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from engine import generator as session
+from engine import worker
 from engine.generator import Generator
 from engine.inference import compiled
 from engine.inference.compiled import Compilation, cache, compiler, find_or_compile
@@ -96,6 +97,16 @@ def test_a_network_without_a_file_stays_uncompiled(monkeypatch: pytest.MonkeyPat
     while generator.improve():
         pass
     assert generator.notes == []
+
+
+def test_an_engine_that_replaces_another_stays_uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "FRAMES_BEFORE_COMPILING", 0)
+    begun = []
+    monkeypatch.setattr(Compilation, "begin", lambda self: begun.append(self))
+    for generation in (0, 1):
+        generator, _, _ = worker._open(SMALL, "cpu", generation)
+        generator.improve()
+    assert len(begun) == 1
 
 
 def test_it_does_not_begin_before_the_show_has_gone_on_for_a_while(
