@@ -18,8 +18,9 @@ from engine.errors import UserError
 from engine.link import Floats
 from engine.path import Path as Morph
 from live import control
-from live.clock import Clock, Pacer
-from live.compositor import Compositor, Look
+from live.cadence import Cadence, Orders, budget
+from live.clock import Clock, Outlook, Pacer
+from live.compositor import Compositor, Layer, Look
 from live.control import Message
 from live.ensemble import Ensemble
 from live.faults import Faults
@@ -39,10 +40,6 @@ SECOND = 1_000_000_000
 FADE_IN = 1 * SECOND  # from black, or the holding picture, to the first frame
 FADE_OUT = SECOND // 2  # at the end; Ctrl-C has two seconds for everything
 VSYNC_SLACK = 0.25  # see Pacer
-ENGINE_SHARE = 0.8  # of a period is an engine's; the stage's own work takes 4 ms of 33 on a CPU
-LEAD_GAIN = 0.1  # how fast the lead follows the lateness that is seen
-LONGEST_STEP = SECOND // 10  # one late frame says little about the next
-LONGEST_LEAD = SECOND // 2
 
 
 class Output(Protocol):
@@ -136,10 +133,13 @@ class Stage:
         self._holding = _picture(output.ctx, holding)
         self._pacer = Pacer(clock, output.refresh_hz, VSYNC_SLACK if output.vsync else 0.0)
         self._began = clock.now()
+        self._outlook = Outlook(self._began, self._pacer.period)
+        self._cadence = Cadence(self._pacer.period)
+        self._orders: dict[Path, Orders] = {}
+        self._turns = 0  # so far, this one included
         self._seconds = seconds
         self._ends: int | None = None  # show time
-        self._lead = SECOND // 30  # how far ahead of now the next picture will be seen
-        self._mixed_for = 0  # ns of show time, but for freezes: the time of cross-fades
+        self._mixed_for = 0  # ns of show time that cross-fades have run
         self._composed_at = 0
         self._fresh: int | None = None  # show time of the picture taken in this turn
         self.last_frame: Frame | None = None  # what the newest picture was made of
@@ -156,27 +156,27 @@ class Stage:
         The wait for the frame's time lies between asking and taking: the engine works meanwhile,
         and what it makes of a message is on screen a frame earlier than if the turn ended with it.
         """
+        self._turns += 1
         self._fresh = None
-        began = self.clock.now()
         self._steps(
             self._hear,  # keys and desk become messages, and messages the show's new state
             self._tend,  # engines that died are replaced, the next cue's engine is warmed up
+            self._take_before_asking,  # from an engine that needs all of the time up to here
             self._ask,  # the W+ of the moment at which a picture will be seen goes to the engine
         )
-        asked = self.clock.now()
-        self._pacer.wait()
-        waited = self.clock.now()
+        waited = self._pacer.wait()
+        self._cadence.turned(self._outlook.interval, waited)
         self._steps(
             self._hear,  # master and blackout act on this very frame
             self._take,  # what an engine has finished becomes a texture
             self._compose,  # pictures, cross-fade, fit and master become the program picture
             self._record,  # the recorder is shown the program picture
         )
-        self.statistics.stage_worked(asked - began + self.clock.now() - waited)
+        work = self.clock.now() - self.presented_at - waited
         with self.faults:
             self.output.present()
         with self.faults:
-            self._count()
+            self._count(work)
 
     def _steps(self, *steps: Callable[[int], None]) -> None:
         """Take steps at the show time that it is now, whatever goes wrong in one of them."""
@@ -232,18 +232,34 @@ class Stage:
             log.error("%s", why)
         for network in self._pictures.keys() - {due, *self._mixer.shown}:
             self._pictures.pop(network).release()
+        for network in self._orders.keys() - {due, *self._mixer.shown}:
+            del self._orders[network]
         self.statistics.sample_memory(now, self.ensemble.sources)
 
+    def _take_before_asking(self, at: int) -> None:
+        if self._cadence.takes_before_asking:
+            self._take(at)
+
     def _ask(self, at: int) -> None:
-        if self.show.frozen:
+        if self.show.frozen or not self._cadence.asks(self._turns):
             return
-        seen_at = at + self._lead
+        self._cadence.asked(self._turns)
+        now = at + self._began
+        seen_at = max(self.show_time(self._outlook.seen(1 + self._cadence.latency)), at)
         for network, ws in self.wplus(seen_at).items():
             source = self.ensemble.source(network)
             if source is not None:
-                budget = round(ENGINE_SHARE * self._pacer.period)
-                size = self._size(network, source)
-                source.ask(Request(seen_at, ws, self.show.noise, budget, size))
+                size = self._size(source, at)
+                source.ask(Request(seen_at, ws, self.show.noise, size, budget(self._pacer.period)))
+                self._orders.setdefault(network, Orders()).asked(seen_at, self._turns, now)
+
+    def _size(self, source: Source, at: int) -> int:
+        """See `Request.size`; of two cues in a cross-fade on one network the newer one says it."""
+        cues = (self.setlist.cues[reading.cue] for reading in self.show.readings(at))
+        detail = next((cue.detail for cue in cues if cue.network == source.network), "auto")
+        if detail == "full":
+            return source.facts.resolution if source.facts is not None else 0
+        return 0 if isinstance(detail, str) else detail
 
     def wplus(self, at: int) -> dict[Path, Floats]:
         """The final W+ at show time `at`, for each network that is on: [num_ws, w_dim].
@@ -264,19 +280,30 @@ class Stage:
         due = self._network(self.show.voice.cue)
         wanted = () if self.show.frozen else (*self._mixer.shown, due)
         for source in self.ensemble.sources:
-            frame = source.latest()  # a frame nobody wants now would be an old one later
-            if frame is None or source.network not in wanted:
-                continue
-            pictures = self._pictures.get(source.network)
-            if pictures is None:
-                pictures = self._pictures[source.network] = Succession(self.output.ctx)
-            pictures.upload(frame, self._mixed_for)
-            self.statistics.frame_taken(frame)
-            if source.network == due:
-                self._fresh = frame.header.show_time
-                self.last_frame = frame
-            if not self._mixer.shown:
-                self._begin_to_play(at)
+            network = source.network
+            if network not in wanted:
+                source.latest()  # a frame nobody wants now would be an old one later
+            elif self._due(network) and (frame := source.latest()) is not None:
+                self._use(network, frame, at)
+
+    def _due(self, network: Path) -> bool:
+        orders = self._orders.get(network)
+        return orders is not None and orders.due(self._turns, self._cadence.latency)
+
+    def _use(self, network: Path, frame: Frame, at: int) -> None:
+        header = frame.header
+        answer = self._orders[network].answered(header.show_time, header.finished, self._turns)
+        if answer is not None:
+            self._cadence.answered(answer, at + self._began)
+        picture = self._pictures.get(network) or Succession(self.output.ctx)
+        picture.upload(frame.pixels, header.width, header.height, self._mixed_for)
+        self._pictures[network] = picture
+        self.statistics.frame_taken(frame)
+        if network == self._network(self.show.voice.cue):
+            self._fresh = header.show_time
+            self.last_frame = frame
+        if not self._mixer.shown:
+            self._begin_to_play(at)
 
     def _compose(self, at: int) -> None:
         self.compositor.resize(self.output.size)
@@ -293,7 +320,7 @@ class Stage:
             fit=self.setlist.show.fit,
             master=self.show.level(at) * self._curtain(at),
         )
-        layers = self._seen(mix.first, 1 - mix.amount) + self._seen(mix.second, mix.amount)
+        layers = self._layers(mix.first, 1.0 - mix.amount) + self._layers(mix.second, mix.amount)
         self.compositor.compose(layers, look)
         self.compositor.show(self.output.screen)
         if self._holding is not None and len(self._mixer.shown) == 1 and mix.first is not None:
@@ -304,13 +331,14 @@ class Stage:
         if self._tape is not None and self._mixer.shown:
             self._tape.see(self.compositor.target, at)
 
-    def _count(self) -> None:
+    def _count(self, work: int) -> None:
         now = self.presented_at = self.clock.now()
+        self._outlook.presented(now)
         lateness = None if self._fresh is None else self.show_time(now) - self._fresh
         if lateness is not None:
-            step = round(LEAD_GAIN * min(max(lateness, -LONGEST_STEP), LONGEST_STEP))
-            self._lead = min(max(self._lead + step, 0), LONGEST_LEAD)
-        self.statistics.frame_presented(now, self._fresh is not None, lateness)
+            self._outlook.corrected(lateness)
+        divisor = self._cadence.divisor
+        self.statistics.frame_presented(now, lateness, work, divisor)
         self._prompt(now)
 
     def _prompt(self, now: int) -> None:
@@ -323,6 +351,8 @@ class Stage:
                 self.programme,
                 self.statistics.presented,
                 header.finished - header.started if header is not None else None,
+                self._smaller(),
+                self._cadence.divisor,
             )
         )
         if line is not None:
@@ -354,22 +384,19 @@ class Stage:
     def _network(self, cue: int) -> Path:
         return self.setlist.cues[cue].network
 
-    def _size(self, network: Path, source: Source) -> int:
-        """The size that the set list pins for a network's pictures, 0 for none (see `Request`)."""
-        due = self.setlist.cues[self.show.voice.cue]
-        detail = due.detail if due.network == network else self.setlist.show.detail
-        if detail == "full":
-            return source.facts.resolution if source.facts is not None else 0
-        return 0 if detail == "auto" else detail
+    def _layers(self, network: Path | None, share: float) -> list[Layer]:
+        if network is not None:
+            picture = self._pictures.get(network)
+            return [] if picture is None else picture.layers(self._mixed_for, share)
+        return [] if self._holding is None else [Layer(self._holding, share)]
 
-    def _seen(self, network: Path | None, share: float) -> list[tuple[Picture | None, float]]:
-        """The pictures of a network, or of what is there before any, and their shares."""
-        if network is None:
-            return [(self._holding, share)]
-        if network not in self._pictures:
-            return []
-        layers = self._pictures[network].layers(self._mixed_for)
-        return [(picture, share * part) for picture, part in layers]
+    def _smaller(self) -> int | None:
+        """The side of the newest picture, where it is not the network's."""
+        source = self.ensemble.source(self._network(self.show.voice.cue))
+        if self.last_frame is None or source is None or source.facts is None:
+            return None
+        side = self.last_frame.header.width
+        return side if side < source.facts.resolution else None
 
     def _curtain(self, at: int) -> float:
         return 1.0 if self._ends is None else eased((self._ends - at) / FADE_OUT)

@@ -36,7 +36,7 @@ from live import BEGAN
 from live.addresses import Message
 from live.app import Stage
 from live.clock import WallClock
-from live.compositor import Compositor, Look
+from live.compositor import Compositor, Layer, Look
 from live.engine_bench import EngineOptions, measure
 from live.ensemble import Ensemble
 from live.offscreen import Offscreen
@@ -159,7 +159,7 @@ def _stage_rows(offscreen: Offscreen, resolution: int) -> list[Row]:
 
     def composite() -> None:
         picture.uploads += 1  # as if the frame were new
-        compositor.compose([(picture, 1.0)], Look())
+        compositor.compose([Layer(picture)], Look())
         offscreen.ctx.finish()
 
     def present() -> None:

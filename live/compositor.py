@@ -41,12 +41,19 @@ class Look:
     """How the pictures are shown.
 
     fit: contain (whole, black beside it), cover (fills the output, cut off) or mirror (whole, and
-    repeated mirrored beside itself). master: brightness, 0 is black; what lies outside 0..1 counts
-    as 0 or 1.
+    repeated mirrored beside itself). master: brightness, 0 is black; outside 0..1 it counts as 0
+    or 1.
     """
 
     fit: Fit = "contain"
     master: float = 1.0
+
+
+class Layer(NamedTuple):
+    """A picture and its share of the program picture, 0 to 1; the shares add up to 1 at most."""
+
+    picture: Picture
+    weight: float = 1.0
 
 
 class Rectangle(NamedTuple):
@@ -74,7 +81,7 @@ def placed(picture: Size, output: Size, fit: Fit) -> Rectangle:
 
 
 class Compositor:
-    """Draws one picture, or a blend of several, into `target`; all calls on the render thread.
+    """Draws a picture, or the cross-fade of several, into `target`; all on the render thread.
 
     `target` is an RGBA8 framebuffer of the output's size, alpha 1, in GL's orientation (its row 0
     is the bottom row).
@@ -103,13 +110,13 @@ class Compositor:
         before, self.target = self.target, _canvas(self._ctx, size)
         _release(before)
 
-    def compose(self, layers: Iterable[tuple[Picture | None, float]], look: Look) -> None:
-        """Draw the program picture into `target`: pictures, each times its share of 0 to 1, added.
+    def compose(self, layers: Iterable[Layer], look: Look) -> None:
+        """Draw the program picture into `target`: the weighted sum of the pictures.
 
-        A missing picture, None or without pixels, is black. The target is all black, without
-        exception, where master or the share of every picture is 0.
+        A picture without pixels, and what the weights lack of 1, is black. The target is all black,
+        without exception, where master or the weight of every picture is 0.
         """
-        weights = _weights(layers, look.master)
+        weights = _weights(layers, look)
         for picture in [one for one in self._strips if one not in weights]:
             self._strips.pop(picture).release()
         places = {picture: placed(picture.size, self.size, look.fit) for picture in weights}
@@ -119,8 +126,8 @@ class Compositor:
         self.target.clear(0.0, 0.0, 0.0, 1.0)
         for picture, weight in weights.items():
             self._add(strips[picture], places[picture], look.fit, weight)
-            # The others are added to the first: each is rounded to 8 bits by itself, which costs at
-            # most 1/255, and two draws are 15 to 20 % cheaper on llvmpipe than one with 8 taps.
+            # The next is added to the first: each is rounded to 8 bits by itself, which costs at
+            # most 1/510, and two draws are 15 to 20 % cheaper on llvmpipe than one with 8 taps.
             self._ctx.enable(moderngl.BLEND)
             self._ctx.blend_func = (moderngl.ONE, moderngl.ONE)
         self._ctx.enable_only(moderngl.NOTHING)
@@ -239,13 +246,13 @@ class _Strip:
         return canvas
 
 
-def _weights(layers: Iterable[tuple[Picture | None, float]], master: float) -> dict[Picture, float]:
+def _weights(layers: Iterable[Layer], look: Look) -> dict[Picture, float]:
     """Return the pictures that are seen and the factor each is multiplied with, above 0."""
+    master = min(max(look.master, 0.0), 1.0)
     weights: dict[Picture, float] = {}
-    for picture, share in layers:
-        weight = min(max(share, 0.0), 1.0) * min(max(master, 0.0), 1.0)
-        if picture is not None and picture.texture is not None and weight > 0.0:
-            weights[picture] = weights.get(picture, 0.0) + weight
+    for picture, weight in layers:
+        if picture.texture is not None and weight * master > 0.0:
+            weights[picture] = weights.get(picture, 0.0) + weight * master
     return weights
 
 

@@ -22,6 +22,8 @@ class Prompt:
     programme: Programme
     presented: int  # frames so far
     engine_ns: int | None  # that the newest frame took
+    smaller: int | None  # side of the newest frame, where it is not the network's
+    divisor: int  # of the cadence
 
 
 class Prompter:
@@ -64,6 +66,8 @@ def _line(prompt: Prompt, rate: float) -> str:
     for name, on in (("blackout", show.blackout), ("frozen", show.frozen)):
         state += f" · {name}" if on else ""
     engine = "" if prompt.engine_ns is None else f" · engine {prompt.engine_ns / 1e6:.0f} ms"
+    engine += "" if prompt.smaller is None else f" at {prompt.smaller}x{prompt.smaller}"
+    engine += "" if prompt.divisor == 1 else f" · new every {prompt.divisor} refreshes"
     return (
         f"cue {show.voice.cue + 1}/{len(prompt.programme)} {cue.name} · "
         f"beat {beat:.1f}/{cue.duration:g} · {show.transport.bpm:.1f} BPM{state} · "

@@ -1,7 +1,8 @@
 """Set lists: TOML in, validated and frozen models out; every fault is one line that says where.
 
-The models mirror the tables of the file, and what a key leaves open is filled in: the network and
-psi of [show], paths relative to the file. Later modules therefore never ask where a value is from.
+The models mirror the tables of the file, and what a key leaves open is filled in: network, psi
+and detail of [show], paths relative to the file. Later modules therefore never ask where a value is
+from.
 """
 
 import re
@@ -18,6 +19,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -25,7 +27,6 @@ from pydantic import (
 )
 
 from engine.errors import UserError
-from engine.link import MAX_RESOLUTION
 from engine.path import Ending, Ends, Kind, segment_count
 from live.endpoint import networks, parse_endpoint
 from live.setlist_faults import Location, fault, place
@@ -34,7 +35,6 @@ from live.show import CueFacts, Programme, find_cue
 NETWORKS = {"flowers": "flower128.safetensors"}
 """Names of the bundled networks, and their files in the package `engine.nets`."""
 
-_SIZES = [1 << n for n in range(2, MAX_RESOLUTION.bit_length())]
 _MAX_BYTES = 1 << 20  # a set list is typed by hand; a checkpoint given by mistake is not
 
 
@@ -45,7 +45,7 @@ class _Context:
     folder: Path  # of the file
     psi: float = 1.0  # of [show]
     network: Path | None = None  # of [show]
-    detail: str | int = "auto"  # of [show]
+    detail: int | str = "auto"  # of [show]
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -85,19 +85,23 @@ def _monitor(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _detail(value: object) -> object:
-    if value not in ("auto", "full") and (isinstance(value, float) or value not in _SIZES):
-        raise ValueError('must be "auto", "full", or pixels along a side: 256, 512, 1024 ...')
-    return value
+def _detail(value: object) -> int | str:
+    if value in ("auto", "full") and isinstance(value, str):
+        return value
+    if type(value) is int and 4 <= value <= 2048 and value.bit_count() == 1:
+        return value
+    raise ValueError(
+        f'{value!r:.60} is none of "auto", "full" and the powers of two from 4 to 2048'
+    )
 
 
 def _number(low: float, high: float) -> Any:
     return Field(strict=True, ge=low, le=high, allow_inf_nan=False)
 
 
-Detail: TypeAlias = Annotated[Literal["auto", "full"] | int, BeforeValidator(_detail)]
 File: TypeAlias = Annotated[Path, BeforeValidator(_file)]
 NetworkFile: TypeAlias = Annotated[Path, BeforeValidator(_network)]
+Detail: TypeAlias = Annotated[Literal["auto", "full"] | int, PlainValidator(_detail)]
 Text: TypeAlias = Annotated[str, Field(strict=True, min_length=1)]
 Tempo: TypeAlias = Annotated[float, _number(20, 300)]
 Beats: TypeAlias = Annotated[float, Field(strict=True, gt=0, le=10_000, allow_inf_nan=False)]
@@ -196,15 +200,14 @@ class Key(Part):
 class Cue(BaseModel):
     """[[cue]]: a path through keys on one network.
 
-    `detail` is the size of the network's pictures: "auto" lets them become smaller while the time
-    for a frame is short, "full" never, and a number of pixels along a side asks for just that.
+    `detail` is the size of the engine's pictures: a side in pixels, that of the network, or what
+    the engine can make in time.
     """
 
     model_config = _TABLE
 
     name: Text
     network: NetworkFile
-    detail: Detail
     tempo: Tempo | None = None
     keys: tuple[Key, ...]
     path: Kind = "catmull-rom"
@@ -212,6 +215,7 @@ class Cue(BaseModel):
     ends: Ends = "through"
     ending: Ending = "hold"
     fade: Annotated[float, _number(0, 10_000)] = 0.0
+    detail: Detail
 
     @model_validator(mode="before")
     @classmethod

@@ -40,15 +40,16 @@ Seed = tuple[int, int | None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """What the stage wants to see: the final W+ for one moment of the show."""
+    """What the stage wants to see: the final W+ for the moment of the show when it will be seen.
+
+    An engine that cannot answer with a picture of the pinned size gives the full one.
+    """
 
     show_time: int  # ns
     ws: Floats  # [num_ws, w_dim]
     noise: float = 1.0  # multiplies the network's own noise strengths
-    budget: int = (
-        0  # ns that a frame may take; the engine may then answer with a smaller one; 0: any
-    )
-    size: int = 0  # pixels along a side, where the set list wants a certain size; 0: the engine's
+    size: int = 0  # side of the picture in pixels, pinned; 0 leaves it to the engine's governor
+    budget: int = 0  # ns that the frame may take, by which the governor chooses; 0: no limit
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +79,8 @@ class Source(Protocol):
     lost_at: int | None  # since when there is no engine, in an outage; clock in ns
     facts: NetworkFacts | None  # once an engine was ready
     refusal: str | None  # why the network cannot be performed at all; one line
-    form: str  # how the engine makes frames now, in words; "" until it has said so
+    form: str  # how frames are made, in words; "" until an engine has told
+    sizes: tuple[int, ...]  # sides of the pictures it can answer with, the full one first; likewise
 
     @property
     def mapped(self) -> Mapping[Seed, Floats]:
@@ -113,7 +115,7 @@ class Engine:
         self.mapped: dict[Seed, Floats] = {}
         self.refusal: str | None = None
         self.form = ""
-        self.notes: list[str] = []  # sentences for the operator that nobody has said yet
+        self.sizes: tuple[int, ...] = ()
         self.ended = False  # and everything that it said has been taken in
         self.started = now
         self.process: subprocess.Popen[bytes] | None = None
@@ -126,6 +128,7 @@ class Engine:
         self._waiting: int | None = None  # slot with a frame nobody has taken
         self._serial = 0
         self._patience = NO_ANSWER_NS
+        self._notes: list[str] = []
         self._block = link.SharedBlock.create()
         arguments = ["--network", network, "--device", device, "--block", self._block.handle]
         arguments += ["--generation", generation]
@@ -160,6 +163,12 @@ class Engine:
                 self._block.frame_ws(self._held, header.num_ws, header.w_dim),
                 self._block.pixels(self._held, header.width, header.height),
             )
+
+    def notes(self) -> list[str]:
+        """What it had to say since the last call, a sentence each."""
+        with self._lock:
+            notes, self._notes = self._notes, []
+        return notes
 
     def kill(self) -> None:
         """End the process. It has no state, so there is nothing to ask it for first."""
@@ -265,9 +274,9 @@ class Engine:
                 self._patience = max(NO_ANSWER_NS, FRAMES_OF_PATIENCE * message.pop("frame_ns"))
                 self.facts = NetworkFacts(w_avg=arrays[0], **message)
             elif kind == "form":
-                self.form = message["form"]
+                self.form, self.sizes = message["form"], tuple(message["sizes"])
             elif kind == "note":
-                self.notes.append(message["text"])
+                self._notes.append(message["text"])
             elif kind == "refused":
                 self.refusal = message["why"]
             self._dispatch()
@@ -288,7 +297,8 @@ class Supervised:
         self.mapped: dict[Seed, Floats] = {}
         self.refusal: str | None = None
         self.form = ""
-        self._said: set[str] = set()
+        self.sizes: tuple[int, ...] = ()
+        self._noted: set[str] = set()
         self._device = device
         self._seeds = tuple(seeds)
         self._deaths = 0  # young ones, in a row
@@ -313,8 +323,7 @@ class Supervised:
             return
         self.facts = self.facts or engine.facts
         self.mapped.update(engine.mapped)
-        self.form = engine.form or self.form
-        self._say(engine)
+        self._listen(engine)
         silent_since = engine.silent_since(now)
         if not engine.ended and silent_since is None:
             return
@@ -366,12 +375,13 @@ class Supervised:
         if self._engine is not None:
             self._engine.join(timeout_s)
 
-    def _say(self, engine: Engine) -> None:
-        """Tell the operator what the engine has noted; what the one before it said, not again."""
-        while engine.notes:
-            note = engine.notes.pop(0)
-            if note not in self._said:
-                self._said.add(note)
+    def _listen(self, engine: Engine) -> None:
+        """What the engine says of itself; a note of the last engine is not told again."""
+        if engine.form:
+            self.form, self.sizes = engine.form, engine.sizes
+        for note in engine.notes():
+            if note not in self._noted:
+                self._noted.add(note)
                 log.warning("%s: %s", self.network.name, note)
 
     def _another(self, now: int) -> Engine:
@@ -403,7 +413,7 @@ class Fake:
         self.outages: list[Outage] = []
         self.lost_at: int | None = None
         self.refusal: str | None = None
-        self.form = "fake"
+        self.form, self.sizes = "fake", (self.resolution,)
         self.mapped = {seed: self._map(seed) for seed in seeds}
         self.asked: list[Request] = []
         self.facts: NetworkFacts | None = NetworkFacts(

@@ -24,6 +24,11 @@ class Statistics:
     While two networks cross-fade, a presented picture can hold a new frame of each: `generated`
     counts both. Everything but the times to window and first frame begins with the first generated
     frame, so that the counts divided by `seconds` are rates of the performance, not of its start.
+
+    lateness_ms is how far behind the moment it was made for a new picture was seen: its p50 with
+    the sign, around 0 when the pacing is right, its p99 and max of the absolute value. stage_ms is
+    a turn without its waits, for the frame's time and for the display; drawing that OpenGL puts off
+    until then is not in it. Percentiles are within 0.5 %, and nothing grows with the show's length.
     """
 
     def __init__(self, began: int) -> None:
@@ -32,10 +37,13 @@ class Statistics:
         self._first_at: int | None = None
         self._last_at = began
         self.presented = self.generated = self.repeated = 0
-        self._sizes: Counter[str] = Counter()
+        self._divisor = 1
+        self._divisor_changes = 0
+        self._sizes: Counter[int] = Counter()
         self._engine_ms = Distribution()
         self._intervals_ms = Distribution()
         self._lateness_ms = Distribution()
+        self._absolute_lateness_ms = Distribution()
         self._stage_ms = Distribution()
         self._memory_at = began
         self._peak = {"stage": 0, "engine": 0}
@@ -47,30 +55,30 @@ class Statistics:
     def frame_taken(self, frame: Frame) -> None:
         """A new frame came from an engine."""
         self.generated += 1
-        self._sizes[str(frame.header.width)] += 1
+        self._sizes[frame.header.width] += 1
         self._engine_ms.add((frame.header.finished - frame.header.started) / 1e6)
 
-    def stage_worked(self, duration: int) -> None:
-        """The stage's own work for a frame, without waiting for its time or for the display."""
-        if self._first_at is not None:
-            self._stage_ms.add(duration / 1e6)
+    def frame_presented(self, now: int, lateness: int | None, work: int, divisor: int) -> None:
+        """A picture is on screen.
 
-    def frame_presented(self, now: int, fresh: bool, lateness: int | None) -> None:
-        """A picture is on screen: a new one, or the last one again.
-
-        `lateness` is how far behind the moment it was made for a new picture was seen, in ns.
+        `lateness` is how far behind the moment it was made for a new picture was seen, None if it
+        is the last one again; `work` what the stage did for this frame; both in ns. `divisor` is
+        that of the cadence.
         """
         if self._first_at is None:
-            if not fresh:
+            if lateness is None:
                 return
             self._first_at = now
         else:
             self._intervals_ms.add((now - self._last_at) / 1e6)
-        self._last_at = now
+            self._divisor_changes += divisor != self._divisor
+        self._last_at, self._divisor = now, divisor
         self.presented += 1
-        self.repeated += not fresh
+        self.repeated += lateness is None
+        self._stage_ms.add(work / 1e6)
         if lateness is not None:
             self._lateness_ms.add(lateness / 1e6)
+            self._absolute_lateness_ms.add(abs(lateness) / 1e6)
 
     def sample_memory(self, now: int, sources: Sequence[Source]) -> None:
         """Look at both processes' memory now and then; cheap enough for every frame."""
@@ -103,8 +111,6 @@ class Statistics:
             "seconds": 0.0 if first is None else round((self._last_at - first) / 1e9, 3),
             "device": None if facts is None else facts.device,
             "network": network,
-            "engine_form": next((source.form for source in ensemble.sources), None),
-            "sizes": dict(self._sizes),
             "frame_path": "host",
             "frames": {
                 "presented": self.presented,
@@ -114,8 +120,14 @@ class Statistics:
             "time_to_window_s": self._since_start(self._window_at),
             "time_to_first_frame_s": self._since_start(first),
             "engine_ms": _percentiles(self._engine_ms, 50, 99),
+            "engine_form": next((s.form for s in ensemble.sources if s.form), None),
+            "sizes": {str(size): self._sizes[size] for size in sorted(self._sizes, reverse=True)},
+            "cadence": {"divisor": self._divisor, "changes": self._divisor_changes},
             "present_interval_ms": _percentiles(self._intervals_ms, 50, 95, 99, 100),
-            "lateness_ms": _percentiles(self._lateness_ms, 50, 99, 100),
+            "lateness_ms": {
+                **_percentiles(self._lateness_ms, 50),
+                **_percentiles(self._absolute_lateness_ms, 99, 100),
+            },
             "stage_ms": _percentiles(self._stage_ms, 50, 99),
             "engine_restarts": restarts,
             "engine_outages": [
@@ -147,15 +159,15 @@ def in_words(summary: dict[str, Any]) -> str:
         return "no frame was generated"
     rate = frames["presented"] / seconds
     generated = frames["generated"] / seconds
-    interval, engine, stage = (
-        summary[name] for name in ("present_interval_ms", "engine_ms", "stage_ms")
-    )
+    interval, engine = summary["present_interval_ms"], summary["engine_ms"]
+    stage = summary["stage_ms"]
     lines = [
         f"{seconds:.1f} s on {summary['device']}: {rate:.1f} frames a second presented, "
         f"{generated:.1f} generated ({engine['p50']:.1f} ms each)",
         f"between frames {interval['p50']:.1f} ms, 99 % under {interval['p99']:.1f} ms, "
-        f"never more than {interval['max']:.1f} ms",
-        f"the stage's own work {stage['p50']:.1f} ms a frame, 99 % under {stage['p99']:.1f} ms",
+        f"never more than {interval['max']:.1f} ms; the stage's own work {stage['p50']:.1f} ms, "
+        f"99 % under {stage['p99']:.1f} ms",
+        *_governed(summary),
         f"window after {summary['time_to_window_s']:.2f} s, "
         f"first picture after {summary['time_to_first_frame_s']:.2f} s",
     ]
@@ -171,6 +183,21 @@ def in_words(summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _governed(summary: dict[str, Any]) -> list[str]:
+    """Smaller pictures and fewer of them, where there were such: a line, or none."""
+    told = []
+    sizes, cadence = summary["sizes"], summary["cadence"]
+    full = str(summary["network"]["resolution"])
+    if set(sizes) - {full}:
+        total = sum(sizes.values())
+        shares = (f"{100 * count / total:.1f} % at {size}x{size}" for size, count in sizes.items())
+        told.append(f"pictures {', '.join(shares)}")
+    if cadence["changes"] or cadence["divisor"] > 1:
+        every = "refresh" if cadence["divisor"] == 1 else f"{cadence['divisor']} refreshes"
+        told.append(f"in the end a new one every {every}, which changed {cadence['changes']} times")
+    return ["; ".join(told)] if told else []
+
+
 def _outages(ensemble: Ensemble, now: int) -> list[Outage]:
     """All of the show, one that has not ended included."""
     outages = list(ensemble.outages)
@@ -182,5 +209,5 @@ def _outages(ensemble: Ensemble, now: int) -> list[Outage]:
 
 
 def _percentiles(values: Distribution, *which: int) -> dict[str, float | None]:
-    found = {("max" if p == 100 else f"p{p}"): values.percentile(p) for p in which}
-    return {name: value if value is None else round(value, 3) for name, value in found.items()}
+    found = {"max" if p == 100 else f"p{p}": values.percentile(p) for p in which}
+    return {name: None if ms is None else round(ms, 3) for name, ms in found.items()}

@@ -1,57 +1,73 @@
-"""The pictures of one network: the newest, and for a moment the one before a change of size.
+"""The picture of one network on screen, across changes of the size of its frames.
 
-An engine that is short of time answers with smaller pictures, which look softer. The last of the
-old size stays in sight while the first of the new ones come in over it, so that nobody sees when.
+Under load an engine answers from a smaller graph and comes back later. The smaller picture, even
+with its colours corrected, is not the larger one: the last picture of the old size is held and
+fades into the new ones, which move on meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 import moderngl
+import numpy as np
+from numpy.typing import NDArray
 
+from live.compositor import Layer
 from live.show import eased
-from live.source import Frame
 from live.texture import Picture
 
-FADE = 300_000_000  # ns
+FADE = 300_000_000  # ns of show time
+MOST = 3  # pictures at once, should the size change in mid-fade; then the oldest goes
+
+
+@dataclass(frozen=True, slots=True)
+class _Generation:
+    """Pictures of one size. The newest one is live, the others are held."""
+
+    picture: Picture
+    since: int  # ns
 
 
 class Succession:
-    """One network's pictures on the GPU. Moments are show time in ns."""
+    """The live picture, and those of other sizes that still fade out; all on the render thread."""
 
     def __init__(self, ctx: moderngl.Context) -> None:
         self._ctx = ctx
-        self._live = Picture(ctx)
-        self._before: Picture | None = None
-        self._changed_at = 0
+        self._generations: list[_Generation] = []  # the newest first
 
-    def upload(self, frame: Frame, at: int) -> None:
-        """Show a frame from now on. Raises as `Picture.upload`; what was shown then stays."""
-        size = (frame.header.width, frame.header.height)
-        if self._live.size in ((0, 0), size):
-            self._live.upload(frame.pixels, *size)
+    def upload(self, pixels: NDArray[np.uint8], width: int, height: int, at: int) -> None:
+        """Take a frame, see `Picture.upload`; `at` in ns of show time, frozen when that is.
+
+        Raises what `Picture.upload` raises; what is on screen then stays as it was.
+        """
+        newest = self._generations[0] if self._generations else None
+        if newest is not None and newest.picture.size == (width, height):
+            newest.picture.upload(pixels, width, height)
             return
-        coming = Picture(self._ctx)
-        coming.upload(frame.pixels, *size)
-        self._end_fade()
-        self._before, self._live, self._changed_at = self._live, coming, at
+        picture = Picture(self._ctx)
+        picture.upload(pixels, width, height)
+        self._generations.insert(0, _Generation(picture, at))
+        self._drop(MOST)
 
-    def layers(self, at: int) -> Iterator[tuple[Picture, float]]:
-        """What to draw at a moment: pictures, with shares that add up to 1."""
-        share = eased((at - self._changed_at) / FADE) if self._before is not None else 1.0
-        if self._before is not None and share >= 1.0:
-            self._end_fade()
-        if self._before is not None:
-            yield self._before, 1.0 - share
-        yield self._live, share
+    def layers(self, at: int, share: float) -> list[Layer]:
+        """Its pictures at `at`, whose weights add up to `share`."""
+        layers = []
+        for number, generation in enumerate(self._generations):
+            oldest = number + 1 == len(self._generations)
+            covers = 1.0 if oldest else eased((at - generation.since) / FADE)
+            layers.append(Layer(generation.picture, share * covers))
+            share *= 1.0 - covers
+            if covers == 1.0:
+                self._drop(number + 1)
+                break
+        return layers
 
     def release(self) -> None:
-        """Free what is on the GPU."""
-        self._end_fade()
-        self._live.release()
+        """Free the pictures."""
+        self._drop(0)
 
-    def _end_fade(self) -> None:
-        if self._before is not None:
-            self._before.release()
-            self._before = None
+    def _drop(self, keep: int) -> None:
+        for generation in self._generations[keep:]:
+            generation.picture.release()
+        del self._generations[keep:]

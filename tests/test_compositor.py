@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import live.texture
-from live.compositor import Compositor, Fit, Look, Rectangle, placed
+from live.compositor import Compositor, Fit, Layer, Look, Rectangle, placed
 from live.offscreen import is_software
 from live.texture import Picture
 
@@ -71,13 +71,12 @@ def composed(
     gl: moderngl.Context,
     size: tuple[int, int],
     look: Look,
-    first: Pixels | None,
-    second: Pixels | None = None,
-    mix: float = 0.0,
+    *layers: Pixels | tuple[Pixels, float],
 ) -> Pixels:
+    """What is composed of pictures, each alone or with its weight."""
+    weighted = [layer if isinstance(layer, tuple) else (layer, 1.0) for layer in layers]
     compositor = Compositor(gl, size)
-    pictures = [None if pixels is None else picture(gl, pixels) for pixels in (first, second)]
-    compositor.compose(list(zip(pictures, (1 - mix, mix), strict=True)), look)
+    compositor.compose([Layer(picture(gl, pixels), weight) for pixels, weight in weighted], look)
     return compositor.read()
 
 
@@ -174,7 +173,7 @@ def test_a_picture_of_the_outputs_size_is_shown_exactly(gl: moderngl.Context) ->
 def test_master_0_is_exactly_black(gl: moderngl.Context) -> None:
     white = np.full((16, 16, 4), 255, np.uint8)
     for fit in FITS:
-        got = composed(gl, (40, 30), Look(fit, master=0.0), white, white, 0.5)
+        got = composed(gl, (40, 30), Look(fit, master=0.0), (white, 0.5), (white, 0.5))
         assert not got[..., :3].any()
         assert (got[..., 3] == 255).all()
 
@@ -199,9 +198,20 @@ def test_master_multiplies_the_encoded_values(gl: moderngl.Context, master: floa
 def test_mix_blends_the_encoded_values(gl: moderngl.Context, mix: float, master: float) -> None:
     """Within 1/255: each picture is rounded by itself."""
     first, second = zone_plate(64, 64), edges(64, 64)
-    got = composed(gl, (64, 64), Look(master=master), first, second, mix)
+    got = composed(gl, (64, 64), Look(master=master), (first, 1 - mix), (second, mix))
     want = (first * (1 - mix) + second * mix) * master
     assert difference(got, want).max() <= 1.01
+
+
+def test_two_cross_fades_at_once_are_the_weighted_sum(gl: moderngl.Context) -> None:
+    """Two networks fade while the size of each one's frames changes; each is scaled and rounded."""
+    made = [zone_plate(64, 64), gradients(32, 32), edges(64, 64), edges(16, 16)]
+    weights = (0.42, 0.28, 0.18, 0.12)
+    for master in (1.0, 0.3):
+        got = composed(gl, (160, 90), Look(master=master), *zip(made, weights, strict=True))
+        scaled = [expected(pixels, (160, 90), "contain") for pixels in made]
+        want = sum(one * weight * master for one, weight in zip(scaled, weights, strict=True))
+        assert difference(got, want).max() <= 3  # type: ignore[arg-type]
 
 
 def test_overshoot_beside_an_edge_does_not_shine_through_a_fade(gl: moderngl.Context) -> None:
@@ -213,8 +223,8 @@ def test_overshoot_beside_an_edge_does_not_shine_through_a_fade(gl: moderngl.Con
 
 def test_the_ends_of_a_cross_fade_are_the_pictures_themselves(gl: moderngl.Context) -> None:
     first, second = zone_plate(64, 64), edges(64, 64)
-    for mix, want in ((0.0, first), (1.0, second), (-0.1, first), (1.1, second)):
-        got = composed(gl, (64, 64), Look(), first, second, mix)
+    for mix, want in ((0.0, first), (1.0, second)):
+        got = composed(gl, (64, 64), Look(), (first, 1 - mix), (second, mix))
         np.testing.assert_array_equal(got, want)
 
 
@@ -224,7 +234,7 @@ def test_pictures_of_other_sizes_and_shapes_cross_fade_in_their_places(
     """Such as a holding picture and the first frame; within 2/255, each scaled and rounded."""
     first, second = gradients(96, 54), edges(32, 32)
     for fit in FITS:
-        got = composed(gl, (160, 90), Look(fit), first, second, 0.4)
+        got = composed(gl, (160, 90), Look(fit), (first, 0.6), (second, 0.4))
         size = (160, 90)
         want = expected(first, size, fit) * 0.6 + expected(second, size, fit) * 0.4
         assert difference(got, want).max() <= 2
@@ -236,10 +246,11 @@ def test_a_missing_picture_is_black(gl: moderngl.Context) -> None:
     compositor = Compositor(gl, (32, 32))
     compositor.compose([], Look())
     assert not compositor.read()[..., :3].any()
-    compositor.compose([(empty, 0.5), (None, 0.5)], Look())
+    compositor.compose([Layer(empty, 0.5), Layer(empty, 0.5)], Look())
     assert not compositor.read()[..., :3].any()
-    for missing in (None, empty):
-        compositor.compose([(missing, 0.75), (picture(gl, pixels), 0.25)], Look())
+    quarter = Layer(picture(gl, pixels), 0.25)
+    for layers in ([quarter], [quarter, Layer(empty, 0.75)]):
+        compositor.compose(layers, Look())
         assert difference(compositor.read(), pixels * 0.25).max() <= 0.51
 
 
@@ -247,7 +258,7 @@ def test_a_picture_faded_into_itself_stays(gl: moderngl.Context) -> None:
     pixels = zone_plate(64, 64)
     compositor = Compositor(gl, (64, 64))
     same = picture(gl, pixels)
-    compositor.compose([(same, 0.7), (same, 0.3)], Look())
+    compositor.compose([Layer(same, 0.7), Layer(same, 0.3)], Look())
     np.testing.assert_array_equal(compositor.read(), pixels)
 
 
@@ -267,7 +278,7 @@ def test_new_pixels_new_sizes_and_new_outputs_are_followed(gl: moderngl.Context)
     for pixels, size, fit in steps:
         shown.upload(pixels, pixels.shape[1], pixels.shape[0])
         compositor.resize(size)
-        compositor.compose([(shown, 1.0)], Look(fit))
+        compositor.compose([Layer(shown)], Look(fit))
         assert compositor.read().shape == (size[1], size[0], 4)
         assert difference(compositor.read(), expected(pixels, size, fit)).max() <= 1.5
 
@@ -276,15 +287,15 @@ def test_a_size_without_memory_leaves_the_last_program_picture(gl: moderngl.Cont
     pixels = edges(64, 32)
     shown = picture(gl, pixels)
     compositor = Compositor(gl, (64, 32))
-    compositor.compose([(shown, 1.0)], Look())
+    compositor.compose([Layer(shown)], Look())
     with pytest.raises(moderngl.Error):
         compositor.resize((gl.info["GL_MAX_TEXTURE_SIZE"] + 1, 32))
     assert compositor.size == (64, 32)
     np.testing.assert_array_equal(compositor.read(), pixels)
-    compositor.compose([(shown, 1.0)], Look(master=0.5))
+    compositor.compose([Layer(shown)], Look(master=0.5))
     assert difference(compositor.read(), pixels[..., :3].astype(float) * 0.5).max() <= 1
     compositor.resize((120, 40))
-    compositor.compose([(shown, 1.0)], Look("cover"))
+    compositor.compose([Layer(shown)], Look("cover"))
     assert difference(compositor.read(), expected(pixels, (120, 40), "cover")).max() <= 1.5
 
 
@@ -293,13 +304,13 @@ def test_a_place_without_memory_leaves_the_picture_in_the_last_one(gl: moderngl.
     pixels = edges(64, 32)
     shown = picture(gl, pixels)
     compositor = Compositor(gl, (30, 40))
-    compositor.compose([(shown, 1.0)], Look("cover"))
+    compositor.compose([Layer(shown)], Look("cover"))
     (strip,) = compositor._strips.values()
     wide = gl.info["GL_MAX_TEXTURE_SIZE"] + 1
     too_large = Rectangle(0, 0, wide, wide // 2)
     with pytest.raises(moderngl.Error):
         strip.follow(shown, too_large, too_large)
-    compositor.compose([(shown, 1.0)], Look("cover"))
+    compositor.compose([Layer(shown)], Look("cover"))
     assert difference(compositor.read(), expected(pixels, (30, 40), "cover")).max() <= 1.5
 
 
@@ -312,7 +323,7 @@ def test_a_minimised_window_keeps_the_last_size(gl: moderngl.Context) -> None:
 def test_show_copies_the_program_picture_to_the_screen(gl: moderngl.Context) -> None:
     pixels = edges(64, 32)
     compositor = Compositor(gl, (64, 32))
-    compositor.compose([(picture(gl, pixels), 1.0)], Look())
+    compositor.compose([Layer(picture(gl, pixels))], Look())
     screen = gl.framebuffer([gl.renderbuffer((64, 32), 4)])
     compositor.show(screen)
     on_screen = np.frombuffer(screen.read(components=4), np.uint8).reshape(32, 64, 4)
@@ -359,7 +370,7 @@ def test_the_pixel_buffers_of_a_gpu_bring_the_same_pixels(
     for turn in range(5):  # more often than the ring has buffers
         pixels = np.ascontiguousarray(np.roll(edges(64, 64), turn * 7, axis=1))
         shown.upload(pixels, 64, 64)
-        compositor.compose([(shown, 1.0)], Look())
+        compositor.compose([Layer(shown)], Look())
         np.testing.assert_array_equal(compositor.read(), pixels)
 
 
@@ -384,7 +395,7 @@ def test_wrong_pixels_are_refused_and_the_picture_stays(gl: moderngl.Context) ->
     with pytest.raises(ValueError, match="sides are 1 to"):
         shown.upload(b"", 1 << 20, 1)
     compositor = Compositor(gl, (16, 8))
-    compositor.compose([(shown, 1.0)], Look())
+    compositor.compose([Layer(shown)], Look())
     np.testing.assert_array_equal(compositor.read(), pixels)
 
 
@@ -419,11 +430,11 @@ def test_a_frame_without_memory_leaves_the_last_picture(
         shown.upload(large, side, side)
     assert (shown.size, shown.uploads) == ((16, 8), 1)
     compositor = Compositor(gl, (16, 8))
-    compositor.compose([(shown, 1.0)], Look())
+    compositor.compose([Layer(shown)], Look())
     np.testing.assert_array_equal(compositor.read(), pixels)
     brighter = edges(16, 8) // 2
     shown.upload(brighter, 16, 8)
-    compositor.compose([(shown, 1.0)], Look())
+    compositor.compose([Layer(shown)], Look())
     np.testing.assert_array_equal(compositor.read()[..., :3], brighter[..., :3])
 
 
@@ -440,7 +451,7 @@ def scenes(gl: moderngl.Context) -> dict[str, Pixels]:
         "portrait": composed(gl, (90, 160), Look("mirror"), square),
         "reduced": composed(gl, size, Look("contain"), zone_plate(256, 256)),
         "faded": composed(gl, size, Look("contain", master=0.4), wide),
-        "mixed": composed(gl, size, Look("contain"), wide, square, 0.43),
+        "mixed": composed(gl, size, Look("contain"), (wide, 0.57), (square, 0.43)),
     }
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import live.recorder
 from engine.errors import UserError
-from live.compositor import Compositor, Look
+from live.compositor import Compositor, Layer, Look
 from live.recorder import Recorder, RecorderCounts, Tap
 from live.texture import Picture
 
@@ -437,7 +437,7 @@ def test_software_gl_is_read_at_once_with_the_top_row_first(gl: moderngl.Context
     picture = Picture(gl)
     picture.upload(pixels, 64, 32)
     compositor = Compositor(gl, (64, 32))
-    compositor.compose([(picture, 1.0)], Look())
+    compositor.compose([Layer(picture)], Look())
     tap = Tap(gl, (64, 32))
     (taken,) = tap.take(compositor.target, 5)
     np.testing.assert_array_equal(taken.pixels, pixels)

@@ -99,6 +99,26 @@ def test_networks_are_inherited_and_relative_to_the_file(folder: Path) -> None:
     assert [cue.network for cue in one.cues] == [default, folder / "net.pt"]
 
 
+def test_the_detail_of_a_cue_goes_before_that_of_the_show(folder: Path) -> None:
+    assert [cue.detail for cue in load(folder, GOOD).cues] == ["auto", "auto"]
+    text = GOOD.replace("[show]", '[show]\ndetail = "full"')
+    assert [cue.detail for cue in load(folder, text).cues] == ["full", "full"]
+    text = text.replace('"chorus"', '"chorus"\ndetail = 512')
+    assert [cue.detail for cue in load(folder, text).cues] == ["full", 512]
+
+
+@given(st.integers(-10, 5000))
+def test_a_detail_in_pixels_is_a_power_of_two(
+    tmp_path_factory: pytest.TempPathFactory, pixels: int
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    text = f'[[cue]]\nname = "a"\ndetail = {pixels}\nkeys = [{{seed = 1}}, {{seed = 2}}]\n'
+    if pixels in (4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048):
+        assert load(folder, text).cues[0].detail == pixels
+    else:
+        assert fault(folder, text).startswith(f'[[cue]] 1 "a" detail: {pixels} is none of')
+
+
 def test_a_minimal_set_list_has_defaults(folder: Path) -> None:
     setlist = load(folder, '[[cue]]\nname = "a"\nkeys = [{seed = 1}, {seed = 2}]\n')
     assert (setlist.show.tempo, setlist.show.psi, setlist.show.title) == (120.0, 0.7, "Untitled")
@@ -218,6 +238,12 @@ CHORUS = '[[cue]] 2 "chorus"'
         ('{latent = "a.npy", m', '{latent = "x.npy", m', f"{CHORUS} keys[0].latent: there is no"),
         ("[show]", f'[show]\nnetwork = "{"n" * 300}"', "[show] network: "),
         ("[show]", '[show]\nnetwork = "\\u0000"', "[show] network: "),
+        ("[show]", '[show]\ndetail = "half"', "[show] detail: 'half' is none of \"auto\", \"full\""
+            " and the powers of two from 4 to 2048"),
+        ("[show]", "[show]\ndetail = true", "[show] detail: True is none of"),
+        ("[show]", "[show]\ndetail = 512.0", "[show] detail: 512.0 is none of"),
+        ("[show]", "[show]\ndetail = [1]", "[show] detail: [1] is none of"),
+        ('"chorus"', '"chorus"\ndetail = 768', f"{CHORUS} detail: 768 is none of"),
         # what does not go together
         ("{seed = 24}", "{beats = 1}", f"{CHORUS} keys[4]: needs either seed or latent"),
         ("{seed = 24}", '{seed = 1, latent = "a.npy"}', f"{CHORUS} keys[4] (seed 1): needs either"),
@@ -320,24 +346,3 @@ def test_whatever_a_key_holds_gets_an_answer_in_one_line(
         line = str(error)
     assert "\n" not in line
     assert len(line) < 700
-
-
-def test_a_cue_has_the_detail_of_the_show_or_its_own(tmp_path):
-    path = tmp_path / "detail.toml"
-    path.write_text(
-        '[show]\ndetail = "full"\n'
-        '[[cue]]\nname = "a"\nkeys = [{seed = 1}, {seed = 2}]\n'
-        '[[cue]]\nname = "b"\ndetail = 512\nkeys = [{seed = 1}, {seed = 2}]\n'
-    )
-    assert [cue.detail for cue in load_setlist(path).cues] == ["full", 512]
-
-
-@pytest.mark.parametrize("detail", ["most", 500, 2, 4096, 512.0, True, []])
-def test_a_detail_is_a_word_or_a_size(tmp_path, detail):
-    path = tmp_path / "detail.toml"
-    written = {str: repr(detail), bool: "true", list: "[]"}.get(type(detail), str(detail))
-    path.write_text(
-        f'[show]\ndetail = {written}\n[[cue]]\nname = "a"\nkeys = [{{seed = 1}}, {{seed = 2}}]\n'
-    )
-    with pytest.raises(UserError, match=r"\[show\] detail.* must be \"auto\", \"full\""):
-        load_setlist(path)

@@ -9,6 +9,7 @@ import time
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -70,20 +71,6 @@ def test_frames_carry_the_ws_that_made_them(flowers):
         assert header.finished >= header.started
         pictures.append(pixels)
     assert not np.array_equal(pictures[0], pictures[1])
-
-
-def test_an_engine_says_how_it_makes_frames(flowers):
-    tended(flowers, lambda: flowers.form)
-    assert flowers.form.startswith("float32")
-
-
-def test_a_note_is_said_once(flowers, caplog):
-    for _ in range(2):
-        flowers._engine.notes.append("no C++ compiler: the network stays uncompiled")
-        flowers.tend(time.perf_counter_ns())
-    assert [record.message for record in caplog.records] == [
-        "flower128.safetensors: no C++ compiler: the network stays uncompiled"
-    ]
 
 
 @pytest.fixture
@@ -190,6 +177,55 @@ def test_an_engine_whose_frames_take_seconds_is_slow_and_not_dead(monkeypatch):
     engine._asked_at = 0
     assert engine.silent_since(8 * 10**9) is None
     assert engine.silent_since(60 * 10**9) == 0
+
+
+@pytest.fixture
+def unstarted(monkeypatch):
+    """Builds sources whose engines never start; what they would say, the test says."""
+    monkeypatch.setattr(Engine, "_live", lambda engine: None)
+    return lambda: Supervised("cpu", FLOWERS, [], 0)
+
+
+def test_a_request_says_which_size_it_wants_and_how_long_it_may_take(unstarted):
+    engine = unstarted()._engine
+    facts = asdict(Fake(FLOWERS, []).facts)
+    w_avg, sent = facts.pop("w_avg"), []
+    engine._say = lambda process, message: sent.append(message)
+    engine.process = SimpleNamespace(kill=lambda: None)
+    engine._take(None, {"is": "ready", "frame_ns": 1, **facts}, [w_avg])
+    ws = np.zeros((10, 8), np.float32)
+    engine.ask(Request(5, ws, size=512, budget=12_000_000))
+    engine._take(None, {"is": "frame", "slot": 0}, [])
+    engine.ask(Request(6, ws))
+    asked = [(message["size"], message["budget"]) for message in sent]
+    assert asked == [(512, 12_000_000), (0, 0)]
+
+
+def test_what_an_engine_says_of_itself_is_told(unstarted):
+    source = unstarted()
+    source.tend(0)
+    assert (source.form, source.sizes) == ("", ())
+    said = {"is": "form", "form": "float16, CUDA graph", "sizes": [1024, 512]}
+    source._engine._take(None, said, [])
+    source.tend(0)
+    assert (source.form, source.sizes) == ("float16, CUDA graph", (1024, 512))
+
+
+def test_a_note_is_logged_once_whichever_engine_says_it(unstarted, caplog):
+    source = unstarted()
+    note = {"is": "note", "text": "no C compiler: PyTorch's own kernels"}
+    for _ in range(2):
+        source._engine._take(None, dict(note), [])
+        source.tend(0)
+    source._engine.ended = True
+    source.tend(0)
+    source.tend(10**12)  # another engine
+    assert source.restarts == 1
+    source._engine._take(None, dict(note), [])
+    source.tend(10**12)
+    told = [record for record in caplog.records if "compiler" in record.message]
+    assert [record.levelname for record in told] == ["WARNING"]
+    assert FLOWERS.name in told[0].message
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04not a network", b"PK\x03\x04", b"{}"])
