@@ -190,11 +190,11 @@ def _governed(summary: dict[str, Any]) -> list[str]:
     full = str(summary["network"]["resolution"])
     if set(sizes) - {full}:
         total = sum(sizes.values())
-        shares = (f"{100 * count / total:.1f} % at {size}x{size}" for size, count in sizes.items())
-        told.append(f"pictures {', '.join(shares)}")
+        shares = (f"{size}x{size} {100 * count / total:.1f} %" for size, count in sizes.items())
+        told.append(f"frames by size: {', '.join(shares)}")
     if cadence["changes"] or cadence["divisor"] > 1:
         every = "refresh" if cadence["divisor"] == 1 else f"{cadence['divisor']} refreshes"
-        told.append(f"in the end a new one every {every}, which changed {cadence['changes']} times")
+        told.append(f"a new picture every {every} in the end ({cadence['changes']} changes)")
     return ["; ".join(told)] if told else []
 
 

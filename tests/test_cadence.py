@@ -151,6 +151,13 @@ def test_slow_frames_that_nobody_sees_change_nothing() -> None:
     assert {b[0] - a[0] for a, b in pairwise(loop.shown[30:])} == {1}
 
 
+def test_slow_frames_that_are_seen_again_and_again_make_it_fall() -> None:
+    """Though most are fast: pictures that come evenly at half the rate are better to look at."""
+    loop = Loop(lambda n: (1.9 if n % 8 in (0, 3, 6) else 0.3) * P, P // 5).run(30)
+    assert loop.divisors[-1] == 2
+    assert {b[0] - a[0] for a, b in pairwise(loop.shown[-300:])} == {2}
+
+
 def test_a_fast_frame_does_not_overtake_the_one_before() -> None:
     loop = Loop(lambda n: (0.2 if n % 2 else 0.95) * P, P // 5).run(30)
     late = loop.shown[-300:]

@@ -567,7 +567,7 @@ def test_a_change_of_size_is_a_fade_and_not_a_jump(perform):
     summary = stage.statistics.summary(stage.clock.now(), stage.ensemble, {}, {}, 0)
     assert summary["sizes"]["32"] == 24
     assert list(summary["sizes"]) == ["64", "32"]
-    assert "% at 32x32" in in_words({**summary, "recorder": {"files": []}, "time_to_window_s": 0.5})
+    assert "32x32" in in_words({**summary, "recorder": {"files": []}, "time_to_window_s": 0.5})
 
 
 def test_a_freeze_holds_the_fade_of_sizes_too(perform):

@@ -1,0 +1,123 @@
+"""What a show says of itself, from frames and moments that are made up."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from live.control import Message, apply
+from live.prompter import Prompt, Prompter
+from live.setlist import bundled, programme
+from live.show import Show
+from live.source import Fake, Frame, Request
+from live.statistics import Statistics, in_words
+from live.terminal import Terminal
+
+MS = 1_000_000
+FAKE = Fake(Path("fake.pt"), [(1, None)])
+
+
+def frame(size: int = 64, engine_ms: float = 5.0) -> Frame:
+    FAKE.ask(Request(0, FAKE.mapped[1, None]))
+    made = FAKE.latest()
+    assert made is not None
+    header = replace(made.header, width=size, height=size, finished=round(engine_ms * MS))
+    return replace(made, header=header)
+
+
+def summary(statistics: Statistics, now: int = 0) -> dict[str, Any]:
+    ensemble: Any = SimpleNamespace(sources=[FAKE], facts=FAKE.facts, restarts=0, outages=[])
+    recorder = {"written": 0, "dropped": 0, "duplicated": 0, "files": []}
+    return statistics.summary(now, ensemble, {}, recorder, faults=0)
+
+
+def performed(frames: list[tuple[int, int, int, int | None]]) -> Statistics:
+    """A show of (interval in ms, divisor, size, lateness in ms or None for a repeated picture)."""
+    statistics = Statistics(0)
+    statistics.window_up(0)
+    now = 0
+    for interval, divisor, size, lateness in frames:
+        now += interval * MS
+        if lateness is not None:
+            statistics.frame_taken(frame(size))
+            lateness *= MS
+        statistics.frame_presented(now, lateness, 2 * MS, divisor)
+    return statistics
+
+
+def test_percentiles_are_those_of_all_frames() -> None:
+    intervals = np.random.default_rng(1).integers(10, 40, 2000)
+    lateness = np.random.default_rng(2).integers(-5, 9, 2000)
+    frames = zip(intervals.tolist(), lateness.tolist(), strict=True)
+    said = summary(performed([(ms, 1, 64, late) for ms, late in frames]))
+    want = np.percentile(intervals[1:], (50, 95, 99, 100))
+    assert list(said["present_interval_ms"]) == ["p50", "p95", "p99", "max"]
+    assert list(said["present_interval_ms"].values()) == pytest.approx(want, rel=0.006)
+    assert said["lateness_ms"]["p50"] == pytest.approx(np.median(lateness), rel=0.006)
+    assert said["lateness_ms"]["p99"] == pytest.approx(np.percentile(abs(lateness), 99), rel=0.006)
+    assert said["lateness_ms"]["max"] == 8
+    assert said["stage_ms"] == {"p50": pytest.approx(2, rel=0.006), "p99": pytest.approx(2)}
+
+
+def test_the_first_frame_begins_the_count() -> None:
+    repeated = [(10, 1, 64, None)] * 5
+    said = summary(performed([*repeated, (10, 1, 64, 0), (10, 1, 64, 0), *repeated]))
+    assert said["frames"] == {"presented": 7, "generated": 2, "repeated": 5}
+    assert said["seconds"] == 0.06
+
+
+def test_the_cadence_and_the_sizes_are_told() -> None:
+    full, small = (10, 1, 64, 0), (10, 2, 32, 0)
+    said = summary(performed([full] * 6 + [small] * 3 + [full] + [small] * 2))
+    assert said["cadence"] == {"divisor": 2, "changes": 3}
+    assert said["sizes"] == {"64": 7, "32": 5}
+    assert said["engine_form"] == "fake"
+    words = in_words(said)
+    assert "frames by size: 64x64 58.3 %, 32x32 41.7 %" in words
+    assert "a new picture every 2 refreshes in the end (3 changes)" in words
+    assert "the stage's own work 2.0 ms" in words
+
+
+def test_what_did_not_happen_is_not_told() -> None:
+    words = in_words(summary(performed([(10, 1, 64, 0)] * 10)))
+    assert "by size" not in words
+    assert "every" not in words
+
+
+def test_a_show_without_a_frame_has_statistics_too() -> None:
+    said = summary(Statistics(0))
+    assert said["present_interval_ms"] == dict.fromkeys(("p50", "p95", "p99", "max"))
+    assert said["lateness_ms"] == dict.fromkeys(("p50", "p99", "max"))
+    assert said["sizes"] == {}
+    assert in_words(said) == "no frame was generated"
+
+
+def test_a_week_takes_no_more_memory_than_a_minute() -> None:
+    statistics = Statistics(0)
+    for n in range(50_000):
+        statistics.frame_presented(n * (10 + n % 7) * MS, n % 1000, n * 100, 1)
+    kept = (statistics._intervals_ms, statistics._lateness_ms, statistics._stage_ms)
+    assert all(len(one._counts) < 5000 for one in kept)
+
+
+@pytest.mark.parametrize(
+    ("smaller", "divisor", "says"),
+    [
+        (None, 1, "60 fps · engine 5 ms"),
+        (512, 1, "60 fps · engine 5 ms at 512x512"),
+        (None, 3, "60 fps · engine 5 ms · new every 3 refreshes"),
+    ],
+)
+def test_the_operator_sees_what_is_not_as_usual(
+    smaller: int | None, divisor: int, says: str
+) -> None:
+    cues = programme(bundled())
+    show = apply(Show.opening(cues, 100.0), Message("play", (1,)), 0, cues)
+    prompter = Prompter(Terminal(io.StringIO()))
+    line = prompter.prompt(Prompt(10**9, 0, show, cues, 60, 5 * MS, smaller, divisor))
+    assert line is not None
+    assert line.endswith(says)
