@@ -7,6 +7,7 @@ from test_inference import latent, network, reference
 
 from engine import generator as session
 from engine.generator import Generator
+from engine.inference.choice import pytorchs
 from engine.inference.graphs import Graphs
 
 
@@ -22,6 +23,9 @@ class StandIn:
     def pinned(self, values):
         self.log.append("pin")
         return values
+
+    def choose(self, folded, ws):
+        return pytorchs(folded)
 
     def capture(self, make):
         with torch.inference_mode():
@@ -68,7 +72,7 @@ def test_frames_are_the_references(dtype):
         difference = np.abs(out[..., :3] - pixels(net, ws, noise))
         assert difference.max() <= (1 if dtype == torch.float32 else 0.12 * 255)
         assert (out[..., 3] == 255).all()
-    assert graphs.form == f"{str(dtype)[6:]}, CUDA graph"
+    assert graphs.form == f"{str(dtype)[6:]}, CUDA graph, PyTorch's kernels"
 
 
 def test_a_frame_is_one_copy_one_replay_and_one_wait():
@@ -139,7 +143,7 @@ def test_a_session_on_cuda_plays_graphs_in_float16(monkeypatch):
     monkeypatch.setattr(session, "choose_device", lambda name: torch.device("cuda"))
     monkeypatch.setattr(session, "Cuda", lambda device: StandIn(memory=16))
     generator = Generator(network(), device="cuda", smallest=8)
-    assert generator.form == "float16, CUDA graph"
+    assert generator.form == "float16, CUDA graph, PyTorch's kernels"
     assert generator.sizes == (16,)  # and colours of what cannot be compared are not learned
     frame = generator.render(latent(network()).numpy())
     assert frame.shape == (16, 16, 4)

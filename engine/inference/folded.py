@@ -30,7 +30,7 @@ from engine.networks.stylegan2 import LRELU_GAIN, StyleGAN2, SynthesisLayer, ToR
 
 EPSILON = 1e-8  # of demodulation
 LEVELS = 127.5  # of the byte scale in a picture's 1.0
-TINY = 1e-30  # instead of 0 where something is divided by the largest of some numbers
+TINY = 1e-15  # for 0 where something is divided by the largest of some numbers, or its square
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,14 +115,18 @@ class Folded:
         """Resolutions at which there is a sum of pictures, ascending: all of them for `skip`."""
         return tuple(block.resolution for block in self.blocks if block.picture is not None)
 
+    def affine(self, ws: Tensor) -> Tensor:
+        """ws [num_ws, w_dim] float32 to all styles [S] float32."""
+        # Every affine for every row of ws, and then those that belong together: L times the work,
+        # and the matrix, which is what takes the time, is read but once.
+        return torch.addmm(self.shift, ws, self.matrix.t()).take(self._taken)
+
     def styles(self, ws: Tensor) -> tuple[Tensor, Tensor]:
         """ws [num_ws, w_dim] float32 to all styles [S] and demodulations [D].
 
         In float16 the styles of a convolution are scaled to a largest magnitude of 1.
         """
-        # Every affine for every row of ws, and then those that belong together: L times the work,
-        # and the matrix, which is what takes the time, is read but once.
-        s = torch.addmm(self.shift, ws, self.matrix.t()).take(self._taken)
+        s = self.affine(ws)
         if self._safe:
             return self._scaled(s)
         squared = s.square()

@@ -19,9 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.inference.choice import Choice, choose
 from engine.inference.folded import Folded
-from engine.inference.plain import Colour, Plain, to_bytes
-from engine.inference.walk import picture_at, pictures
+from engine.inference.plain import Colour, Plain
+from engine.inference.walk import pictures
 from engine.networks.stylegan2 import StyleGAN2
 
 WARM_UPS = 3  # before a capture: libraries load, cuDNN measures its algorithms
@@ -37,6 +38,9 @@ class Machine(Protocol):
 
     def pinned(self, values: Tensor) -> Tensor:
         """The same in host memory that the device reads by itself."""
+
+    def choose(self, folded: Folded, ws: Tensor) -> Choice:
+        """With whose kernels to play a network; ws [num_ws, w_dim] is memory of the device."""
 
     def capture(self, make: Make) -> tuple[Replay, Tensor]:
         """Make a frame to warm up, then record how; the tensor is what every replay fills.
@@ -67,6 +71,11 @@ class Cuda:
     def pinned(self, values: Tensor) -> Tensor:
         """See `Machine.pinned`."""
         return values.pin_memory()
+
+    def choose(self, folded: Folded, ws: Tensor) -> Choice:
+        """See `Machine.choose`."""
+        with self._working():
+            return choose(folded, ws)
 
     def capture(self, make: Make) -> tuple[Replay, Tensor]:
         """See `Machine.capture`."""
@@ -123,7 +132,8 @@ class Graphs:
         self._noise = self._asked[values]
         self._graphs: dict[int, tuple[Replay, Tensor]] = {}
         self._frame = torch.empty(0, dtype=torch.uint8)
-        self.notes: list[str] = []
+        self._choice = machine.choose(self._folded, self._ws)
+        self.notes = [self._choice.note] if self._choice.note else []
         self._capture_largest()
 
     @property
@@ -134,7 +144,8 @@ class Graphs:
     @property
     def form(self) -> str:
         """How frames are made, in words."""
-        return f"{str(self._folded.dtype).removeprefix('torch.')}, CUDA graph"
+        dtype = str(self._folded.dtype).removeprefix("torch.")
+        return f"{dtype}, CUDA graph, {self._choice.kernels}"
 
     def admit(self, size: int, colour: Colour) -> None:
         """Render at an early size too from now on, with its way to the full picture's colours."""
@@ -191,9 +202,7 @@ class Graphs:
 
     def _capture(self, size: int, colour: Colour | None) -> bool:
         def make() -> Tensor:
-            s, d = self._folded.styles(self._ws)
-            picture = picture_at(size, self._folded, Plain(), s, d, self._noise)
-            return to_bytes(picture, self._folded, colour)
+            return self._choice.make(self._ws, self._noise, size, colour)
 
         try:
             self._graphs[size] = self._machine.capture(make)

@@ -69,6 +69,18 @@ class Finished(nn.Module):
         return to_bytes(picture, self._folded, self._colour)
 
 
+def frame(
+    folded: Folded, ws: Tensor, noise: Tensor, size: int, colour: Colour | None = None
+) -> Tensor:
+    """ws [num_ws, w_dim] float32 to uint8 [size, size, 4].
+
+    noise [] multiplies the network's own; size is that of one of its pictures; colour, for an early
+    one, replaces the folded network's offset.
+    """
+    s, d = folded.styles(ws)
+    return to_bytes(picture_at(size, folded, Plain(), s, d, noise), folded, colour)
+
+
 def to_bytes(picture: Tensor, folded: Folded, colour: Colour | None = None) -> Tensor:
     """A sum of pictures [r, r, 4] as uint8 [r, r, 4], rounded and clamped; alpha is 255."""
     if colour is not None:
