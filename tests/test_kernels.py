@@ -1,6 +1,7 @@
-"""Runs `kernels_alone.py` in a process of its own, which it must have; see there."""
+"""Runs the tests of Triton's kernels in processes of their own, which they must have; see there."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,13 @@ HERE = Path(__file__).parent
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
-def test_tritons_kernels():
+@pytest.mark.parametrize("file", ["kernels_alone.py", "kernels_compiled.py"])
+def test_tritons_kernels(file, tmp_path):
     # conftest brings OpenGL in.
-    command = [sys.executable, "-m", "pytest", "kernels_alone.py", "--noconftest"]
-    command += ["-p", "no:cacheprovider"]
-    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=100)
+    command = [sys.executable, "-m", "pytest", file, "--noconftest", "-p", "no:cacheprovider"]
+    surroundings = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        command, cwd=HERE, env=surroundings, capture_output=True, text=True, timeout=110
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout

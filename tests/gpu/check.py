@@ -34,6 +34,7 @@ SECTIONS = {
     "half": "gpu_precision:half",
     "kernels": "gpu_precision:kernels",
     "frames": "gpu_speed:frames",
+    "fusion": "gpu_speed:fusion",
     "early": "gpu_speed:early",
     "allocations": "gpu_speed:allocations",
     "memory": "gpu_speed:memory",

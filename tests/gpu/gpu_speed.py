@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from gpu_lines import FAILED, OK, Line, NotRunError, Told, at_most
+from gpu_lines import FAILED, OK, Line, NotRunError, Told, at_least, at_most
 from gpu_networks import config_f
 
 from engine.bench.contenders import wplus
@@ -19,6 +19,9 @@ from engine.bench.figures import Figures
 from engine.bench.measure import Options, measure
 from engine.bench.subject import Subject
 from engine.generator import Generator
+from engine.inference.choice import Choice, pytorchs
+from engine.inference.folded import Folded
+from engine.inference.graphs import Cuda, Graphs
 
 GOALS = {1024: (1.25, 2.0), 512: (0.8, 1.2)}  # ms: goal, accepted
 FLOORS = 2.0
@@ -62,6 +65,34 @@ def _missing(section: str, figures: Figures) -> Iterator[Line]:
     for sentence in figures.left_out:
         row, _, why = sentence.partition(": ")
         yield Line(section, row, verdict=f"{FAILED}: {why}")
+
+
+def fusion(told: Told) -> Iterator[Line]:
+    """Triton's kernels against PyTorch's own, each in a graph, in turns."""
+    net, _ = config_f(told)
+    device = torch.device("cuda", torch.cuda.current_device())
+    chosen = Graphs(net, Cuda(device), torch.float16)
+    yield Line("fusion", "chosen", chosen.form, verdict="; ".join(chosen.notes))
+    known = Graphs(net, _PyTorchs(device), torch.float16)
+    out = np.empty((net.resolution,) * 2 + (4,), np.uint8)
+    took: dict[str, list[float]] = {chosen.form: [], known.form: []}
+    for ws in itertools.islice(itertools.cycle(wplus(net)), FRAMES // 4):
+        for graphs in (chosen, known):
+            started = time.perf_counter()
+            graphs.render(ws, 1.0, net.resolution)
+            graphs.fetch(out)
+            took[graphs.form].append(1000 * (time.perf_counter() - started))
+    for form, ms in took.items():
+        yield Line("fusion", form, f"{np.median(ms):.3f} ms")
+    faster = np.median(took[known.form]) / np.median(took[chosen.form])
+    yield at_least("fusion", "as fast as PyTorch's kernels", faster, " x", 1.0)
+
+
+class _PyTorchs(Cuda):
+    """A GPU without Triton."""
+
+    def choose(self, folded: Folded, ws: torch.Tensor) -> Choice:
+        return pytorchs(folded)
 
 
 def allocations(told: Told) -> Iterator[Line]:
