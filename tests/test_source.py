@@ -91,32 +91,78 @@ def soft(tmp_path):
     source.join(5)
 
 
-def test_frames_become_smaller_when_time_is_short_and_full_when_it_is_not(soft):
-    """With the real engine: colours learned between frames, the governor, sizes in the header."""
-    ws = soft.mapped[7, None]
-    serial = 0
+class Asking:
+    """Asks an engine for one moving frame after another."""
 
-    def width_of_next(budget, size=0):
-        nonlocal serial
-        serial += 1
-        moving = ws + np.float32(serial / 1000)
-        request = Request(serial, moving, budget=budget, size=size)
+    def __init__(self, source):
+        self.source, self.serial = source, 0
+
+    def next(self, budget, size=0):
+        """The header of the next frame, once it is there."""
+        self.serial += 1
+        ws = self.source.mapped[7, None] + np.float32(self.serial / 1000)
 
         def arrived():
-            frame = soft.latest()
-            if frame is None or frame.header.show_time != serial:
+            frame = self.source.latest()
+            if frame is None or frame.header.show_time != self.serial:
                 return None
             assert frame.pixels.shape == (frame.header.height, frame.header.width, 4)
-            return frame.header.width
+            return frame.header
 
-        soft.ask(request)
-        return tended(soft, arrived)
+        self.source.ask(Request(self.serial, ws, budget=budget, size=size))
+        return tended(self.source, arrived)
 
-    assert {width_of_next(budget=0) for _ in range(20)} == {512}
-    assert [width_of_next(budget=1) for _ in range(8)][-1] == 256
-    assert width_of_next(budget=1, size=512) == 512  # pinned
-    assert width_of_next(budget=1, size=64) == 512  # there is no such size
-    assert width_of_next(budget=0) == 512
+    def until(self, width, budget):
+        """Ask until a frame has that width; the test's own time limit ends what never does."""
+        while self.next(budget).width != width:
+            pass
+
+
+def test_frames_become_smaller_when_time_is_short_and_full_when_it_is_not(soft):
+    """With the real engine: colours learned between frames, the governor, sizes in the header."""
+    asking = Asking(soft)
+    assert {asking.next(budget=0).width for _ in range(20)} == {512}
+    assert [asking.next(budget=1).width for _ in range(8)][-1] == 256
+    assert asking.next(budget=1, size=512).width == 512  # pinned
+    assert asking.next(budget=1, size=64).width == 512  # there is no such size
+    assert asking.next(budget=0).width == 512
+
+
+@pytest.fixture
+def crowd():
+    """Starts processes that take a core from whoever runs there, until they are sent away."""
+    started = []
+
+    def begin(core):
+        for _ in range(8):
+            started.append(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+            psutil.Process(started[-1].pid).cpu_affinity([core])
+
+    def end():
+        for process in started:
+            process.kill()
+            process.wait()
+        started.clear()
+
+    yield begin, end
+    end()
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="processes cannot be bound to a core")
+def test_beside_other_work_frames_become_smaller_and_full_again_when_it_is_over(soft, crowd):
+    begin, end = crowd
+    asking = Asking(soft)
+    core = psutil.Process(soft.pid).cpu_affinity()[0]
+    for thread in psutil.Process(soft.pid).threads():
+        os.sched_setaffinity(thread.id, [core])
+    while len(soft.sizes) < 2:
+        asking.next(budget=0)
+    headers = [asking.next(budget=0) for _ in range(15)]
+    alone = sorted(header.finished - header.started for header in headers)[len(headers) // 2]
+    begin(core)
+    asking.until(256, budget=3 * alone)
+    end()
+    asking.until(512, budget=3 * alone)
 
 
 def test_the_newest_request_wins(flowers):
