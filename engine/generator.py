@@ -21,6 +21,7 @@ from torch import Tensor
 from engine.correction import MIN_SIZE, Corrections
 from engine.drivers import oldest_driver
 from engine.errors import UserError
+from engine.inference.apple import why_not
 from engine.inference.eager import Eager
 from engine.inference.folded import LEVELS
 from engine.inference.graphs import Cuda, Graphs
@@ -92,6 +93,11 @@ class Generator:
             net = load_network(net)
         if net.img_channels not in (1, 3):
             raise UserError(f"a network of {net.img_channels} channels: 1 or 3 can be shown")
+        why_not_apples = why_not(net, self.device) if self.device.type == "mps" else ""
+        if why_not_apples and device == "auto":
+            self.device = torch.device("cpu")
+        elif why_not_apples:
+            raise UserError(f"device {device}: {why_not_apples}; use cpu")
         if self.device.type == "cpu":
             torch.set_num_threads(threads or _cpu_threads())
         self.resolution = net.resolution
@@ -100,6 +106,8 @@ class Generator:
         # Seeds are mapped on the CPU whatever the device, so that a show is the same on any.
         self._mapping = copy.deepcopy(net.mapping).cpu()
         self._frames = _frames(net, self.device, precision, file)
+        if why_not_apples:
+            self.notes.append(f"Apple's GPU is not used, the CPU is: {why_not_apples}")
         self._corrections = self._early(net, smallest)
         self.rendered = 0  # frames, without those that were the last one again
         self._shown: tuple[bytes, float, int] | None = None

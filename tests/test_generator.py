@@ -10,6 +10,7 @@ import torch
 import engine.nets
 from engine.errors import UserError
 from engine.generator import Generator, choose_device
+from engine.inference import apple, plain
 from engine.networks.config import StyleGAN2Config
 from engine.networks.stylegan2 import StyleGAN2
 from engine.weights import load_network
@@ -255,3 +256,28 @@ def test_warming_up_leaves_no_picture_behind(monkeypatch: pytest.MonkeyPatch) ->
     generator.warm_up()
     assert np.array_equal(generator.render(ws), wanted)
     assert generator.device_name == "cpu"
+
+
+@pytest.fixture
+def apples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch says that there is an Apple GPU; what it then does is up to this machine's torch."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is a real one")
+def test_where_apples_gpu_fails_the_cpu_plays_or_a_sentence_says_why(apples: None) -> None:
+    generator = Generator(network(), device="auto")
+    assert generator.device.type == "cpu"
+    assert generator.notes[0].startswith("Apple's GPU is not used, the CPU is: ")
+    assert "\n" not in generator.notes[0]
+    with pytest.raises(UserError, match=r"device mps: .*; use cpu"):
+        Generator(network(), device="mps")
+
+
+def test_wrong_pictures_are_not_taken_for_right_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    assert apple.why_not(network(), cpu) == ""
+    frames = iter((plain.frame, lambda *given: 255 - plain.frame(*given)))
+    monkeypatch.setattr(apple, "frame", lambda *given: next(frames)(*given))
+    assert "its picture of 16x16 is off by" in apple.why_not(network(), cpu)
