@@ -133,6 +133,18 @@ class Generator:
         return "cpu" if self.device.type == "cpu" else f"{self.device} (Apple GPU)"
 
     @property
+    def uuid(self) -> str:
+        """Of the NVIDIA GPU that renders, 32 hexadecimal digits; empty on other devices."""
+        if self.device.type != "cuda":
+            return ""
+        return str(torch.cuda.get_device_properties(self.device).uuid).replace("-", "").lower()
+
+    @property
+    def gpu(self) -> Graphs | None:
+        """The frames as NVIDIA's GPU makes them, to be taken over there; None on other devices."""
+        return self._frames if isinstance(self._frames, Graphs) else None
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         """Sizes at which a frame can be had now, the full one first; `improve` adds to them."""
         return self._frames.sizes
@@ -188,6 +200,14 @@ class Generator:
         if ws.shape != (self.num_ws, self.w_dim):
             raise ValueError(f"ws is {ws.shape}, where ({self.num_ws}, {self.w_dim}) was expected")
         size = size or self.sizes[0]
+        self.make(ws, noise_strength, size)
+        if out is None:
+            out = np.empty((size, size, 4), np.uint8)
+        self.fetch(out)
+        return out
+
+    def make(self, ws: NDArray[np.float32], noise_strength: float, size: int) -> None:
+        """The first half of `render`: begin the frame, which `fetch` or `gpu.deliver` brings."""
         ws = np.array(ws, dtype=np.float32)  # a copy: shared memory may change meanwhile
         asked = (ws.tobytes(), noise_strength, size)
         if asked != self._shown:
@@ -195,10 +215,10 @@ class Generator:
             self._frames.render(ws, noise_strength, size)
             self._shown = asked
             self.rendered += 1
-        if out is None:
-            out = np.empty((size, size, 4), np.uint8)
+
+    def fetch(self, out: NDArray[np.uint8]) -> None:
+        """The second half of `render`: the frame that was made last, to out [size, size, 4]."""
         self._frames.fetch(out)
-        return out
 
     def warm_up(self) -> None:
         """Render twice and forget it: libraries load, kernels are chosen, memory is claimed."""

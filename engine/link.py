@@ -29,7 +29,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 SLOTS = 3  # one on screen, one waiting, one being written
 MAX_RESOLUTION = 2048
 MAX_WS_VALUES = 32 * 1024  # num_ws * w_dim; 1024x1024 FFHQ has 18 * 512
@@ -38,7 +38,7 @@ PAGE = 4096
 Floats = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
 
-_HEADER = struct.Struct("<IIQIIIIqqq")
+_HEADER = struct.Struct("<IIQIIIIqqq?")
 _FRAMING = struct.Struct("<II")
 
 
@@ -69,6 +69,7 @@ class NetworkFacts:
     sha256: str
     device: str
     w_avg: Floats
+    uuid: str = ""  # of the NVIDIA GPU that it runs on, 32 hexadecimal digits; empty on others
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class FrameHeader:
     show_time: int  # ns; the moment of the show that was asked for
     started: int
     finished: int
+    on_gpu: bool = False  # the pixels are in the slot of the GPU's memory with the same number
 
 
 class SharedBlock:
@@ -137,6 +139,7 @@ class SharedBlock:
             header.show_time,
             header.started,
             header.finished,
+            header.on_gpu,
         )
 
     def read_header(self, slot: int) -> FrameHeader:
@@ -173,6 +176,12 @@ class SharedBlock:
         count = num_ws * w_dim
         flat = np.frombuffer(self._memory, dtype=np.float32, count=count, offset=offset)
         return flat.reshape(num_ws, w_dim)
+
+
+def pattern(slot: int, side: int) -> Pixels:
+    """What a slot of the GPU's memory is filled with for trial: uint8 [side, side, 4]."""
+    mixed = np.arange(side * side * 4, dtype=np.uint32) * np.uint32(2654435761) >> np.uint32(24)
+    return (mixed.astype(np.uint8) ^ np.uint8(85 * slot)).reshape(side, side, 4)
 
 
 Message = dict[str, Any]

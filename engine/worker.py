@@ -15,6 +15,12 @@ and whatever it was doing, so that no engine survives its stage.
                                       <-  {"is": "mapped", "seeds": ...}, [ws, …]
     {"do": "render", serial, slot, …} ->                                (W+ in the block)
                                       <-  {"is": "frame", "slot": n}    (frame in the block)
+    {"do": "share", handles, …}       ->
+                                      <-  {"is": "shared", why, host_ns, gpu_ns}
+
+The stage may `share` memory of the GPU, a slot for each of the block's, where engine and stage have
+the same one: the engine fills it with `link.pattern` and says how long a frame takes to the block
+and to there, or why it cannot. A request with "on_gpu" is then answered there.
 
 `form` and `note` come whenever there is something new to say: how frames are made now and at which
 sizes, and sentences for the operator. Between frames the engine improves itself, a step at a time.
@@ -32,9 +38,12 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
 
 from engine import link
 from engine.errors import UserError
@@ -46,6 +55,10 @@ if TYPE_CHECKING:
 # On a machine without a GPU the engine would happily use every core. The stage must win, always:
 # its frame is due at the next refresh, the engine's is not.
 NICENESS = 5
+
+TRIALS = (
+    9  # of each way of a frame out of the engine; the first of them finds memory not yet touched
+)
 
 
 def main() -> int:
@@ -80,6 +93,8 @@ def main() -> int:
             link.send(answers, {"is": "frame", "slot": request["slot"]})
             performer.improve()
             performer.tell(answers)
+        elif request["do"] == "share":
+            link.send(answers, {"is": "shared", **performer.share(request)})
 
 
 def _arguments() -> argparse.Namespace:
@@ -136,6 +151,7 @@ def _open(network: Path, device: str, generation: int) -> tuple[Generator, link.
         sha256=sha256(network),
         device=generator.device_name,
         w_avg=generator.w_avg,
+        uuid=generator.uuid,
     )
     started = time.perf_counter_ns()
     generator.warm_up()
@@ -155,6 +171,13 @@ def _map(
     return known, mapped
 
 
+def _took(work: Callable[[], None]) -> int:
+    """The time of some work, in ns."""
+    started = time.perf_counter_ns()
+    work()
+    return time.perf_counter_ns() - started
+
+
 class Performer:
     """Answers requests for frames, at the size that the time for them allows."""
 
@@ -170,6 +193,10 @@ class Performer:
         self._governor = Governor()
         self._improving = True
         self._told: tuple[str, tuple[int, ...]] = ("", ())
+        if generator.gpu is not None:
+            for slot in range(link.SLOTS):
+                side = facts.resolution
+                generator.gpu.register(block.pixels(slot, side, side))
 
     def render(self, request: link.Message) -> None:
         """One frame into the slot that the request names."""
@@ -177,9 +204,13 @@ class Performer:
         slot, facts = request["slot"], self._facts
         size = self._size(request, started)
         ws = self._block.request_ws(facts.num_ws, facts.w_dim)
-        pixels = self._block.pixels(slot, size, size)
         rendered = self._generator.rendered
-        self._generator.render(ws, noise_strength=request["noise"], out=pixels, size=size)
+        self._generator.make(ws, request["noise"], size)
+        gpu = self._generator.gpu if request["on_gpu"] else None
+        if gpu is not None:
+            gpu.deliver(slot)
+        else:
+            self._generator.fetch(self._block.pixels(slot, size, size))
         self._block.frame_ws(slot, facts.num_ws, facts.w_dim)[:] = ws
         finished = time.perf_counter_ns()
         header = link.FrameHeader(
@@ -192,10 +223,35 @@ class Performer:
             show_time=request["show_time"],
             started=started,
             finished=finished,
+            on_gpu=gpu is not None,
         )
         self._block.write_header(slot, header)
         if self._generator.rendered > rendered:  # the last frame again says nothing of the next
             self._governor.saw(size, finished - started, finished)
+
+    def share(self, request: link.Message) -> link.Message:
+        """Open the GPU's memory that the stage shares; how long frames take there, or why not.
+
+        Its slot "free" of the block is nobody's just now: a frame goes there, for comparison.
+        """
+        gpu, side = self._generator.gpu, request["side"]
+        if gpu is None:
+            return {"why": f"the engine is on {self._facts.device}"}
+        why = gpu.open([bytes.fromhex(handle) for handle in request["handles"]], side)
+        if why:
+            return {"why": why}
+        full = self._generator.sizes[0]
+        ws = np.zeros((self._facts.num_ws, self._facts.w_dim), np.float32)
+        self._generator.make(ws, 1.0, full)
+        pixels = self._block.pixels(request["free"], full, full)
+        host = [_took(lambda: gpu.fetch(pixels)) for _ in range(TRIALS)]
+        there = [_took(lambda: gpu.deliver(0)) for _ in range(TRIALS)]
+        gpu.mark(side)
+        return {
+            "why": "",
+            "host_ns": sorted(host)[TRIALS // 2],
+            "gpu_ns": sorted(there)[TRIALS // 2],
+        }
 
     def _size(self, request: link.Message, now: int) -> int:
         """What the set list pinned, if it can be had; else what the governor chooses."""

@@ -22,8 +22,10 @@ from live.cadence import Cadence, Orders, budget
 from live.clock import Clock, Outlook, Pacer
 from live.compositor import Compositor, Layer, Look
 from live.control import Message
+from live.cuda import Cuda, Gpu
 from live.ensemble import Ensemble
 from live.faults import Faults
+from live.interop import FramePaths
 from live.keyboard import Keyboard
 from live.mixer import Mixer
 from live.prompter import Prompt, Prompter
@@ -110,6 +112,7 @@ class Stage:
         desk: Desk | None = None,
         tape: Tape | None = None,
         holding: np.ndarray | None = None,
+        gpu: Gpu | None = None,
         cue: int = 0,
         seconds: float | None = None,
     ) -> None:
@@ -130,6 +133,7 @@ class Stage:
         self._keyboard = Keyboard()
         self._mixer = Mixer()
         self._pictures: dict[Path, Succession] = {}
+        self._frame_paths = FramePaths(output.ctx, gpu or Cuda(), clock.now)
         self._holding = _picture(output.ctx, holding)
         self._pacer = Pacer(clock, output.refresh_hz, VSYNC_SLACK if output.vsync else 0.0)
         self._began = clock.now()
@@ -200,6 +204,11 @@ class Stage:
         if self._ends is None or ends < self._ends:
             self._ends = ends
 
+    @property
+    def frame_path(self) -> tuple[str, str]:
+        """How the pictures come from the engine to their texture, and why so."""
+        return self._frame_paths.chosen(self._network(self.show.voice.cue))
+
     def obey(self, message: Message) -> None:
         """Take a message to heart now; what cannot be obeyed is said to the operator and left."""
         self._obey(message, self.show_time(self.clock.now()))
@@ -234,6 +243,8 @@ class Stage:
             self._pictures.pop(network).release()
         for network in self._orders.keys() - {due, *self._mixer.shown}:
             del self._orders[network]
+        for source in self.ensemble.sources:
+            self._frame_paths.tend(source)
         self.statistics.sample_memory(now, self.ensemble.sources)
 
     def _take_before_asking(self, at: int) -> None:
@@ -277,6 +288,7 @@ class Stage:
         return {network: blend(readings) for network, readings in layers.items()}
 
     def _take(self, at: int) -> None:
+        self._frame_paths.settle()
         due = self._network(self.show.voice.cue)
         wanted = () if self.show.frozen else (*self._mixer.shown, due)
         for source in self.ensemble.sources:
@@ -284,19 +296,20 @@ class Stage:
             if network not in wanted:
                 source.latest()  # a frame nobody wants now would be an old one later
             elif self._due(network) and (frame := source.latest()) is not None:
-                self._use(network, frame, at)
+                self._use(source, frame, at)
 
     def _due(self, network: Path) -> bool:
         orders = self._orders.get(network)
         return orders is not None and orders.due(self._turns, self._cadence.latency)
 
-    def _use(self, network: Path, frame: Frame, at: int) -> None:
-        header = frame.header
+    def _use(self, source: Source, frame: Frame, at: int) -> None:
+        network, header = source.network, frame.header
         answer = self._orders[network].answered(header.show_time, header.finished, self._turns)
         if answer is not None:
             self._cadence.answered(answer, at + self._began)
         picture = self._pictures.get(network) or Succession(self.output.ctx)
-        picture.upload(frame.pixels, header.width, header.height, self._mixed_for)
+        if not self._frame_paths.bring(source, frame, picture, self._mixed_for):
+            return
         self._pictures[network] = picture
         self.statistics.frame_taken(frame)
         if network == self._network(self.show.voice.cue):

@@ -112,6 +112,7 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
         osc=(desk.counts if desk is not None else Counts()).asdict(),
         recorder=tape.counts if tape is not None else NOTHING_RECORDED,
         faults=stage.faults.count,
+        frame_path=stage.frame_path,
     )
     prompter.say(in_words(summary))
     if options.stats is not None:

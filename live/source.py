@@ -1,9 +1,9 @@
 """Engines as the stage sees them: start, supervise, ask, take the newest frame.
 
 `Engine` is one child process; `Supervised` keeps one network performing across engines, because an
-engine may die at any time; `Fake` is the same thing without a process, for rehearsing the stage.
-The stage calls all of this from its render thread and is never kept waiting: an engine is started,
-heard and buried by a thread of its own, and nothing here blocks on an engine that says nothing.
+engine may die at any time; `fake_source.Fake` is the same without a process, for rehearsing the
+stage. The stage calls all of this from its render thread and is never kept waiting: an engine is
+started, heard and buried by a thread of its own, and nothing here blocks on a silent engine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import psutil
 
 from engine import link
@@ -33,6 +32,7 @@ LOADING_NS = 120_000_000_000  # a large network on a slow disk, and CUDA's first
 BACKOFF_S = (0.0, 1.0, 2.0, 4.0, 8.0)  # before the next engine, when engines keep dying young
 YOUNG_NS = 20_000_000_000
 CHUNK = 64  # seeds asked for at once
+WORKER = (sys.executable, "-m", "engine.worker")
 
 Seed = tuple[int, int | None]
 """A seed and, for conditional networks, its class."""
@@ -59,6 +59,20 @@ class Frame:
     header: FrameHeader
     ws: Floats
     pixels: Pixels  # [height, width, 4], RGBA, top row first
+    slot: int | None = None  # of what was shared with the engine: there are the pixels, then
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What an engine says of memory of the GPU that was offered to it.
+
+    why: it cannot use it, in words. Otherwise how long a frame takes to the host's memory, and to
+    there, in ns.
+    """
+
+    why: str
+    host_ns: int = 0
+    gpu_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +95,11 @@ class Source(Protocol):
     refusal: str | None  # why the network cannot be performed at all; one line
     form: str  # how frames are made, in words; "" until an engine has told
     sizes: tuple[int, ...]  # sides of the pictures it can answer with, the full one first; likewise
+    on_gpu: bool  # whether the engine just now is asked for frames in what was shared with it
+
+    @property
+    def shared(self) -> Shared | None:
+        """What the engine just now has answered to `share`."""
 
     @property
     def mapped(self) -> Mapping[Seed, Floats]:
@@ -94,6 +113,9 @@ class Source(Protocol):
 
     def latest(self) -> Frame | None:
         """The newest frame, if there is one since the last call."""
+
+    def share(self, handles: Sequence[bytes], side: int) -> None:
+        """Offer slots of the GPU's memory, for frames up to side x side, to the engine just now."""
 
     def memory(self) -> int:
         """Resident bytes of the engine just now, 0 when there is none."""
@@ -109,13 +131,21 @@ class Engine:
     """One engine process, its block, and the thread that starts, hears and buries it."""
 
     def __init__(
-        self, network: Path, device: str, seeds: Sequence[Seed], generation: int, now: int
+        self,
+        network: Path,
+        device: str,
+        seeds: Sequence[Seed],
+        generation: int,
+        now: int,
+        program: Sequence[str] = WORKER,
     ) -> None:
         self.facts: NetworkFacts | None = None
         self.mapped: dict[Seed, Floats] = {}
         self.refusal: str | None = None
         self.form = ""
         self.sizes: tuple[int, ...] = ()
+        self.shared: Shared | None = None
+        self.on_gpu = False
         self.ended = False  # and everything that it said has been taken in
         self.started = now
         self.process: subprocess.Popen[bytes] | None = None
@@ -123,6 +153,7 @@ class Engine:
         self._killed = False
         self._to_map = [seeds[i : i + CHUNK] for i in range(0, len(seeds), CHUNK)]
         self._pending: Request | None = None
+        self._offer: link.Message | None = None
         self._asked_at: int | None = None  # when the request in the engine's hands was sent
         self._held: int | None = None  # slot that the stage is reading
         self._waiting: int | None = None  # slot with a frame nobody has taken
@@ -132,7 +163,7 @@ class Engine:
         self._block = link.SharedBlock.create()
         arguments = ["--network", network, "--device", device, "--block", self._block.handle]
         arguments += ["--generation", generation]
-        self._command = [sys.executable, "-m", "engine.worker", *map(str, arguments)]
+        self._command = [*program, *map(str, arguments)]
         self._life = threading.Thread(target=self._live, name=f"engine-{generation}", daemon=True)
         self._life.start()
 
@@ -151,6 +182,13 @@ class Engine:
             self._pending = request
             self._dispatch()
 
+    def share(self, handles: Sequence[bytes], side: int) -> None:
+        """See `Source.share`; handed over when the engine is free."""
+        with self._lock:
+            texts = [handle.hex() for handle in handles]
+            self._offer = {"do": "share", "handles": texts, "side": side}
+            self._dispatch()
+
     def latest(self) -> Frame | None:
         """The frame in the waiting slot; the one taken before goes back to the ring."""
         with self._lock:
@@ -162,6 +200,7 @@ class Engine:
                 header,
                 self._block.frame_ws(self._held, header.num_ws, header.w_dim),
                 self._block.pixels(self._held, header.width, header.height),
+                self._held if header.on_gpu else None,
             )
 
     def notes(self) -> list[str]:
@@ -228,14 +267,18 @@ class Engine:
 
     def _dispatch(self) -> None:
         """Send what is pending, if the engine is free to take it. Called with the lock held."""
-        request = self._pending
         ready = self.facts is not None and self._asked_at is None and not self.ended
-        if request is None or not ready or self.process is None:
+        if not ready or self.process is None:
             return
-        self._pending = None
+        slot = next(s for s in range(link.SLOTS) if s not in (self._held, self._waiting))
+        if self._offer is not None:
+            self._say(self.process, {**self._offer, "free": slot})
+            self._offer = None
+        request, self._pending = self._pending, None
+        if request is None:
+            return
         self._asked_at = time.perf_counter_ns()
         self._serial += 1
-        slot = next(s for s in range(link.SLOTS) if s not in (self._held, self._waiting))
         self._block.request_ws(*request.ws.shape)[:] = request.ws
         message = {
             "do": "render",
@@ -245,6 +288,7 @@ class Engine:
             "noise": request.noise,
             "size": request.size,
             "budget": request.budget,
+            "on_gpu": self.on_gpu,
         }
         self._say(self.process, message)
 
@@ -275,6 +319,8 @@ class Engine:
                 self.facts = NetworkFacts(w_avg=arrays[0], **message)
             elif kind == "form":
                 self.form, self.sizes = message["form"], tuple(message["sizes"])
+            elif kind == "shared":
+                self.shared = Shared(**message)
             elif kind == "note":
                 self._notes.append(message["text"])
             elif kind == "refused":
@@ -285,9 +331,19 @@ class Engine:
 
 
 class Supervised:
-    """A network that goes on performing: one engine, and the next one when that is lost."""
+    """A network that goes on performing: one engine, and the next one when that is lost.
 
-    def __init__(self, device: str, network: Path, seeds: Iterable[Seed], now: int) -> None:
+    program: what is started as an engine, with the worker's arguments.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        network: Path,
+        seeds: Iterable[Seed],
+        now: int,
+        program: Sequence[str] = WORKER,
+    ) -> None:
         self.network = network
         self.restarts = 0
         self.stillborn = 0
@@ -299,7 +355,7 @@ class Supervised:
         self.form = ""
         self.sizes: tuple[int, ...] = ()
         self._noted: set[str] = set()
-        self._device = device
+        self._device, self._program = device, program
         self._seeds = tuple(seeds)
         self._deaths = 0  # young ones, in a row
         self._start_at = now
@@ -351,6 +407,26 @@ class Supervised:
                 self.lost_at = None
         return frame
 
+    def share(self, handles: Sequence[bytes], side: int) -> None:
+        """See `Source.share`."""
+        if self._engine is not None:
+            self._engine.share(handles, side)
+
+    @property
+    def shared(self) -> Shared | None:
+        """See `Source.shared`."""
+        return None if self._engine is None else self._engine.shared
+
+    @property
+    def on_gpu(self) -> bool:
+        """See `Source.on_gpu`; another engine begins without."""
+        return self._engine is not None and self._engine.on_gpu
+
+    @on_gpu.setter
+    def on_gpu(self, wanted: bool) -> None:
+        if self._engine is not None:
+            self._engine.on_gpu = wanted
+
     @property
     def pid(self) -> int | None:
         """The process of the engine just now."""
@@ -386,7 +462,7 @@ class Supervised:
 
     def _another(self, now: int) -> Engine:
         missing = [seed for seed in self._seeds if seed not in self.mapped]
-        return Engine(self.network, self._device, missing, self.restarts, now)
+        return Engine(self.network, self._device, missing, self.restarts, now, self._program)
 
     def _mourn(self, engine: Engine, why: str, now: int, since: int) -> None:
         young = now - engine.started < YOUNG_NS
@@ -396,86 +472,3 @@ class Supervised:
         self._start_at = now + int(wait * 1e9)
         if self._delivered and self.lost_at is None:
             self.lost_at = since
-
-
-class Fake:
-    """A source without an engine: its frames are a plain function of W+, made on the spot.
-
-    Seeds map to standard normal numbers; the picture is a colour gradient whose ends are the first
-    numbers of the first and last layer, so that a test can read from a picture what was asked.
-    """
-
-    resolution, num_ws, w_dim = 64, 10, 8
-
-    def __init__(self, network: Path, seeds: Iterable[Seed], now: int = 0) -> None:
-        self.network = network
-        self.restarts = self.stillborn = 0
-        self.outages: list[Outage] = []
-        self.lost_at: int | None = None
-        self.refusal: str | None = None
-        self.form, self.sizes = "fake", (self.resolution,)
-        self.mapped = {seed: self._map(seed) for seed in seeds}
-        self.asked: list[Request] = []
-        self.facts: NetworkFacts | None = NetworkFacts(
-            name=network.name,
-            family="fake",
-            resolution=self.resolution,
-            z_dim=self.w_dim,
-            w_dim=self.w_dim,
-            num_ws=self.num_ws,
-            num_classes=0,
-            sha256="0" * 64,
-            device="fake",
-            w_avg=np.zeros(self.w_dim, np.float32),
-        )
-        self._frame: Frame | None = None
-
-    def _map(self, seed: Seed) -> Floats:
-        w = np.random.RandomState(seed[0]).randn(self.w_dim).astype(np.float32)
-        return np.broadcast_to(w, (self.num_ws, self.w_dim))
-
-    def tend(self, now: int) -> None:
-        """Nothing dies here."""
-
-    def ask(self, request: Request) -> None:
-        """Make the frame at once."""
-        assert self.facts is not None
-        self.asked.append(request)
-        size = self.facts.resolution
-        header = FrameHeader(
-            generation=0,
-            serial=len(self.asked),
-            width=size,
-            height=size,
-            num_ws=self.facts.num_ws,
-            w_dim=self.facts.w_dim,
-            show_time=request.show_time,
-            started=request.show_time,
-            finished=request.show_time,
-        )
-        self._frame = Frame(header, request.ws, fake_picture(request.ws, size))
-
-    def latest(self) -> Frame | None:
-        """The frame of the last request."""
-        frame, self._frame = self._frame, None
-        return frame
-
-    def memory(self) -> int:
-        """No process, no memory."""
-        return 0
-
-    def close(self) -> None:
-        """Nothing to end."""
-
-    def join(self, timeout_s: float) -> None:
-        """Nothing to wait for."""
-
-
-def fake_picture(ws: Floats, size: int) -> Pixels:
-    """The fake's picture of W+ [num_ws, w_dim >= 3]: uint8 [size, size, 4], left to right."""
-    ends = np.clip((np.stack([ws[0, :3], ws[-1, :3]]) + 3) / 6, 0, 1)
-    across = np.linspace(0, 1, size, dtype=np.float32)[:, None]
-    row = ends[0] * (1 - across) + ends[1] * across
-    picture = np.full((size, size, 4), 255, np.uint8)
-    picture[:, :, :3] = np.rint(row * 255).astype(np.uint8)
-    return picture

@@ -96,6 +96,7 @@ class Statistics:
         osc: dict[str, int],
         recorder: dict[str, Any],
         faults: int,
+        frame_path: tuple[str, str] = ("host", ""),
     ) -> dict[str, Any]:
         """The record of the show, as `--stats` writes it."""
         first, facts = self._first_at, ensemble.facts
@@ -111,7 +112,8 @@ class Statistics:
             "seconds": 0.0 if first is None else round((self._last_at - first) / 1e9, 3),
             "device": None if facts is None else facts.device,
             "network": network,
-            "frame_path": "host",
+            "frame_path": frame_path[0],
+            "frame_path_why": frame_path[1],
             "frames": {
                 "presented": self.presented,
                 "generated": self.generated,
@@ -168,6 +170,7 @@ def in_words(summary: dict[str, Any]) -> str:
         f"never more than {interval['max']:.1f} ms; the stage's own work {stage['p50']:.1f} ms, "
         f"99 % under {stage['p99']:.1f} ms",
         *_governed(summary),
+        *_brought(summary),
         f"window after {summary['time_to_window_s']:.2f} s, "
         f"first picture after {summary['time_to_first_frame_s']:.2f} s",
     ]
@@ -196,6 +199,15 @@ def _governed(summary: dict[str, Any]) -> list[str]:
         every = "refresh" if cadence["divisor"] == 1 else f"{cadence['divisor']} refreshes"
         told.append(f"a new picture every {every} in the end ({cadence['changes']} changes)")
     return ["; ".join(told)] if told else []
+
+
+def _brought(summary: dict[str, Any]) -> list[str]:
+    """How frames left an NVIDIA GPU; of engines elsewhere there is nothing to tell."""
+    if not str(summary["device"]).startswith("cuda"):
+        return []
+    stays = summary["frame_path"] != "host"
+    how = "stay on the GPU" if stays else "go through the host's memory"
+    return [f"frames {how}: {summary['frame_path_why']}"]
 
 
 def _outages(ensemble: Ensemble, now: int) -> list[Outage]:

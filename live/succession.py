@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from live.compositor import Layer
 from live.show import eased
-from live.texture import Picture
+from live.texture import DeviceSlot, Picture
 
 FADE = 300_000_000  # ns of show time
 MOST = 3  # pictures at once, should the size change in mid-fade; then the oldest goes
@@ -36,7 +36,9 @@ class Succession:
         self._ctx = ctx
         self._generations: list[_Generation] = []  # the newest first
 
-    def upload(self, pixels: NDArray[np.uint8], width: int, height: int, at: int) -> None:
+    def upload(
+        self, pixels: NDArray[np.uint8] | DeviceSlot, width: int, height: int, at: int
+    ) -> None:
         """Take a frame, see `Picture.upload`; `at` in ns of show time, frozen when that is.
 
         Raises what `Picture.upload` raises; what is on screen then stays as it was.

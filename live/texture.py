@@ -8,13 +8,16 @@ All calls belong to the one render thread.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import moderngl
 import numpy as np
 from numpy.typing import NDArray
 
+from live.cuda import CudaError, Gpu
 from live.offscreen import is_software
 
 if TYPE_CHECKING:
@@ -36,6 +39,14 @@ def new_texture(ctx: moderngl.Context, size: tuple[int, int]) -> moderngl.Textur
     return texture
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DeviceSlot:
+    """Memory of the GPU that an engine fills: the densely packed pixels of a frame."""
+
+    gpu: Gpu
+    memory: int
+
+
 class Picture:
     """One picture on the GPU, RGBA8 without mipmaps; its alpha is ignored, pictures are opaque.
 
@@ -50,6 +61,7 @@ class Picture:
         self._texture: moderngl.Texture | None = None
         self._ring: list[moderngl.Buffer] = []
         self._next = cycle(range(_RING))
+        self._registered: tuple[Gpu, Any] | None = None  # the texture, for copies on the GPU
         self._direct = is_software(str(ctx.info["GL_RENDERER"]))
         self.uploads = 0  # how often the pixels changed: lets others keep what they made of them
 
@@ -63,15 +75,33 @@ class Picture:
         """Width and height in pixels; (0, 0) before the first upload."""
         return self._texture.size if self._texture is not None else (0, 0)
 
-    def upload(self, pixels: ReadableBuffer | NDArray[np.uint8], width: int, height: int) -> None:
+    def upload(
+        self, pixels: ReadableBuffer | NDArray[np.uint8] | DeviceSlot, width: int, height: int
+    ) -> None:
         """Take `pixels`, width * height * 4 contiguous bytes, R G B A, the top row first.
 
-        They are copied before this returns. Raises ValueError if their number, order or size is
-        wrong, moderngl.Error if there is no memory; the picture then stays as it was.
+        They are copied before this returns; from a slot, before its GPU's `finish` does. Raises
+        ValueError if their number, order or size is wrong, moderngl.Error if there is no memory,
+        CudaError if the GPU does not copy; the picture then stays as it was.
         """
-        view = pixels.data if isinstance(pixels, np.ndarray) else memoryview(pixels)
         if not (0 < width <= self._largest and 0 < height <= self._largest):
             raise ValueError(f"a picture of {width}x{height}: sides are 1 to {self._largest} here")
+        if isinstance(pixels, DeviceSlot):
+            self._copy(pixels, width, height)
+        else:
+            self._write(pixels, width, height)
+        self.uploads += 1
+
+    def _copy(self, slot: DeviceSlot, width: int, height: int) -> None:
+        if self.size != (width, height):
+            self._resize(width, height)
+        assert self._texture is not None
+        if self._registered is None:
+            self._registered = (slot.gpu, slot.gpu.register(self._texture))
+        slot.gpu.copy(slot.memory, self._registered[1], (width, height))
+
+    def _write(self, pixels: ReadableBuffer | NDArray[np.uint8], width: int, height: int) -> None:
+        view = pixels.data if isinstance(pixels, np.ndarray) else memoryview(pixels)
         if view.nbytes != width * height * 4 or not view.c_contiguous:
             kind = "contiguous" if view.c_contiguous else "scattered"
             raise ValueError(f"{view.nbytes} {kind} bytes for {width}x{height} RGBA pixels")
@@ -85,13 +115,17 @@ class Picture:
             buffer.orphan()
             buffer.write(view)
             self._texture.write(buffer)
-        self.uploads += 1
 
     def release(self) -> None:
         """Free the texture and the buffers; the picture is then as before its first upload."""
         for buffer in self._ring:
             buffer.release()
         self._ring = []
+        if self._registered is not None:
+            gpu, registered = self._registered
+            self._registered = None
+            with suppress(CudaError):  # it ends with the texture
+                gpu.unregister(registered)
         if self._texture is not None:
             self._texture.release()
             self._texture = None

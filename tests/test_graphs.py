@@ -1,5 +1,8 @@
 """The runner of CUDA graphs, against a stand-in for the device that notes what is asked of it."""
 
+import mmap
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,12 +12,14 @@ from engine import generator as session
 from engine.generator import Generator
 from engine.inference.choice import pytorchs
 from engine.inference.graphs import Graphs
+from engine.link import pattern
 
 
 class StandIn:
     """A device that is the CPU. A capture's replay does what was captured, into the same memory."""
 
     device = torch.device("cpu")
+    unregistered = ""  # why memory of the host cannot be registered
 
     def __init__(self, memory=1 << 20):
         self.memory = memory  # pixels along a side of the largest frame there is room for
@@ -50,6 +55,19 @@ class StandIn:
     def bring(self, frame, out):
         self.log.append("bring")
         out[:] = frame.numpy()
+
+    def register(self, memory):
+        self.log.append(f"register {memory.nbytes}")
+        return self.unregistered
+
+    def open(self, handle, nbytes):
+        """Memory of the "device" that another process exported: its handle is a file's name."""
+        with Path(handle.rstrip(b"\0").decode()).open("r+b") as file:
+            return torch.frombuffer(mmap.mmap(file.fileno(), nbytes), dtype=torch.uint8)
+
+    def deliver(self, frame, slot):
+        self.log.append("deliver")
+        slot[: frame.numel()] = frame.reshape(-1)
 
     def forget(self):
         self.log.append("forget")
@@ -89,6 +107,52 @@ def test_a_frame_is_one_copy_one_replay_and_one_wait():
     again = np.zeros_like(out)
     graphs.fetch(again)  # the same frame, without another rendering
     assert np.array_equal(again, out)
+
+
+def test_frames_are_delivered_to_memory_that_another_process_shares(tmp_path):
+    files = [tmp_path / f"slot {number}" for number in range(3)]
+    for file in files:
+        file.write_bytes(bytes(32 * 32 * 4))
+    net = network()
+    machine = StandIn()
+    graphs = Graphs(net, machine, torch.float32)
+    assert graphs.open([str(file).encode().ljust(64, b"\0") for file in files], 32) == ""
+    graphs.mark(32)
+    marks = [np.fromfile(file, np.uint8).reshape(32, 32, 4) for file in files]
+    for number, mark in enumerate(marks):
+        assert np.array_equal(mark, pattern(number, 32))
+        assert mark.std() > 50
+    assert not np.array_equal(marks[0], marks[1])
+    ws = latent(net, 1).numpy()
+    out = np.zeros((32, 32, 4), np.uint8)
+    machine.log.clear()
+    graphs.render(ws, 1.0, 32)
+    graphs.deliver(2)
+    assert machine.log == ["run", "replay 32", "deliver"]
+    graphs.fetch(out)
+    assert np.array_equal(np.fromfile(files[2], np.uint8).reshape(32, 32, 4), out)
+    assert np.array_equal(np.fromfile(files[1], np.uint8).reshape(32, 32, 4), marks[1])
+
+
+def test_memory_that_cannot_be_opened_is_answered_with_why(tmp_path):
+    graphs = Graphs(network(), StandIn(), torch.float32)
+    why = graphs.open([str(tmp_path / "none").encode()], 32)
+    assert "No such file" in why
+
+
+def test_memory_that_cannot_be_registered_is_said_once_and_frames_come_all_the_same():
+    machine = StandIn()
+    machine.unregistered = "cudaHostRegister: out of memory"
+    graphs = Graphs(network(), machine, torch.float32)
+    out = np.zeros((32, 32, 4), np.uint8)
+    for _ in range(3):
+        graphs.register(out)
+    assert machine.log[-1] == "register 4096"
+    (note,) = graphs.notes
+    assert note.endswith("slower: cudaHostRegister: out of memory")
+    graphs.render(latent(network()).numpy(), 1.0, 32)
+    graphs.fetch(out)
+    assert out.any()
 
 
 def test_early_sizes_have_graphs_of_their_own():

@@ -9,7 +9,8 @@ from PIL import Image
 
 from engine.errors import UserError
 from live import rehearsal
-from live.source import Fake, Frame, Request, Seed
+from live.fake_source import Fake
+from live.source import Frame, Request, Seed
 
 
 class Lossy(Fake):

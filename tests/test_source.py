@@ -19,7 +19,8 @@ from engine.bench.synthetic import synthetic
 from engine.networks.config import StyleGAN2Config
 from engine.weights import NetworkFile
 from engine.weights.saving import save_network
-from live.source import NO_ANSWER_NS, Engine, Fake, Request, Supervised
+from live.fake_source import Fake
+from live.source import NO_ANSWER_NS, Engine, Request, Supervised
 
 FLOWERS = Path(str(resources.files("engine.nets") / "flower128.safetensors"))
 SEEDS = [(7, None), (21, None)]

@@ -16,10 +16,10 @@ from live.cadence import budget
 from live.clock import FakeClock
 from live.control import advance
 from live.ensemble import Ensemble
+from live.fake_source import Fake
 from live.offscreen import Offscreen
 from live.prompter import Prompter
 from live.setlist import load_setlist
-from live.source import Fake
 from live.statistics import Statistics, in_words
 from live.terminal import Terminal
 

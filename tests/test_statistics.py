@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from live.control import Message, apply
+from live.fake_source import Fake
 from live.prompter import Prompt, Prompter
 from live.setlist import bundled, programme
 from live.show import Show
-from live.source import Fake, Frame, Request
+from live.source import Frame, Request
 from live.statistics import Statistics, in_words
 from live.terminal import Terminal
 
@@ -86,6 +87,20 @@ def test_what_did_not_happen_is_not_told() -> None:
     words = in_words(summary(performed([(10, 1, 64, 0)] * 10)))
     assert "by size" not in words
     assert "every" not in words
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        (("host", "not quicker"), "frames go through the host's memory: not quicker"),
+        (("cuda-interop", "0.3 ms"), "frames stay on the GPU: 0.3 ms"),
+    ],
+)
+def test_with_an_nvidia_gpu_the_way_of_frames_is_told(path: tuple[str, str], says: str) -> None:
+    statistics = performed([(10, 1, 64, 0)] * 10)
+    said = {**summary(statistics), "frame_path": path[0], "frame_path_why": path[1]}
+    assert says not in in_words(said)
+    assert says in in_words({**said, "device": "cuda:0 (NVIDIA H200)"})
 
 
 def test_a_show_without_a_frame_has_statistics_too() -> None:

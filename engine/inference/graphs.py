@@ -10,7 +10,7 @@ not run on a GPU.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -19,10 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.inference import ipc
 from engine.inference.choice import Choice, choose
 from engine.inference.folded import Folded
 from engine.inference.plain import Colour, Plain
 from engine.inference.walk import pictures
+from engine.link import pattern
 from engine.networks.stylegan2 import StyleGAN2
 
 WARM_UPS = 3  # before a capture: libraries load, cuDNN measures its algorithms
@@ -53,6 +55,18 @@ class Machine(Protocol):
 
     def bring(self, frame: Tensor, out: NDArray[np.uint8]) -> None:
         """Copy a frame to the host and wait for it: the one wait of a frame."""
+
+    def register(self, memory: NDArray[np.uint8]) -> str:
+        """Have the device write to that memory of the host by itself; if it cannot, why."""
+
+    def open(self, handle: bytes, nbytes: int) -> Tensor:
+        """Memory of the device that another process exported, uint8 [nbytes].
+
+        Raises RuntimeError or ImportError.
+        """
+
+    def deliver(self, frame: Tensor, slot: Tensor) -> None:
+        """Copy a frame within the device and wait for it: the one wait of a frame."""
 
     def forget(self) -> None:
         """Give back memory that nobody uses, after an allocation that failed."""
@@ -100,6 +114,22 @@ class Cuda:
             self._there.record(self._stream)
         self._there.synchronize()
 
+    def register(self, memory: NDArray[np.uint8]) -> str:
+        """See `Machine.register`."""
+        return ipc.register(memory)
+
+    def open(self, handle: bytes, nbytes: int) -> Tensor:
+        """See `Machine.open`."""
+        with torch.cuda.device(self.device):
+            return ipc.opened(handle, nbytes, self.device)
+
+    def deliver(self, frame: Tensor, slot: Tensor) -> None:
+        """See `Machine.deliver`."""
+        with self._working():
+            slot[: frame.numel()].copy_(frame.reshape(-1), non_blocking=True)
+            self._there.record(self._stream)
+        self._there.synchronize()
+
     def forget(self) -> None:
         """See `Machine.forget`."""
         torch.cuda.empty_cache()
@@ -131,6 +161,8 @@ class Graphs:
         self._ws = self._asked[:values].view(net.num_ws, net.w_dim)
         self._noise = self._asked[values]
         self._graphs: dict[int, tuple[Replay, Tensor]] = {}
+        self._slots: list[Tensor] = []
+        self._unpinned: set[str] = set()
         self._frame = torch.empty(0, dtype=torch.uint8)
         self._choice = machine.choose(self._folded, self._ws)
         self.notes = [self._choice.note] if self._choice.note else []
@@ -167,6 +199,30 @@ class Graphs:
     def fetch(self, out: NDArray[np.uint8]) -> None:
         """Copy the frame that was rendered last to out [size, size, 4], and wait for it."""
         self._machine.bring(self._frame, out)
+
+    def register(self, memory: NDArray[np.uint8]) -> None:
+        """Frames will be fetched to that memory: have the device copy to it by itself."""
+        why = self._machine.register(memory)
+        if why and why not in self._unpinned:
+            self._unpinned.add(why)
+            self.notes.append(f"frames take a detour in the host's memory, slower: {why}")
+
+    def open(self, handles: Sequence[bytes], side: int) -> str:
+        """Open another process's slots of this GPU for frames up to side x side; if not, why."""
+        try:
+            self._slots = [self._machine.open(handle, side * side * 4) for handle in handles]
+        except (RuntimeError, ImportError, OSError) as error:
+            return " ".join(str(error).split())
+        return ""
+
+    def mark(self, side: int) -> None:
+        """Fill the slots with `link.pattern`, by which the other process knows them."""
+        for number, slot in enumerate(self._slots):
+            self._machine.deliver(torch.from_numpy(pattern(number, side)), slot)
+
+    def deliver(self, slot: int) -> None:
+        """Copy the frame that was rendered last to one of the slots, and wait for it."""
+        self._machine.deliver(self._frame, self._slots[slot])
 
     def sums(self, ws: NDArray[np.float32]) -> Mapping[int, Tensor]:
         """The float pictures [r, r, 4] at all resolutions, on the host; see `walk.pictures`."""
