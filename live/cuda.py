@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 GL_TEXTURE_2D = 0x0DE1
 HANDLE_BYTES = 64  # CUDA_IPC_HANDLE_SIZE
+PAGE = 2 << 20  # bytes; of less, CUDA shares all that lies in the same page, and gives one handle
 MOST_DEVICES = 16
 
 
@@ -88,7 +89,8 @@ class Cuda:
 
     def allocate(self, nbytes: int) -> int:
         """See `Gpu.allocate`."""
-        return int(_done("cudaMalloc", _runtime().cudaMalloc(nbytes)))
+        whole = -(-nbytes // PAGE) * PAGE
+        return int(_done("cudaMalloc", _runtime().cudaMalloc(whole)))
 
     def export(self, memory: int) -> bytes:
         """See `Gpu.export`."""

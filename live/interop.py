@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 import moderngl
 import numpy as np
@@ -27,6 +28,7 @@ from live.succession import Succession
 from live.texture import DeviceSlot, Picture
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 HOST, ON_GPU = "host", "cuda-interop"
 TRIALS = 5  # of each way
@@ -140,27 +142,19 @@ class FramePaths:
         source.on_gpu = True
 
     def _open(self, way: _Way, uuid: str, side: int) -> Iterator[None]:
-        """Open the GPU and allocate the slots, on a thread of its own: that takes a while."""
+        """Open the GPU, allocate the slots and export them."""
         gpu = self._gpu
         gpu.suits(self._ctx)
-        failures: list[CudaError] = []
 
-        def work() -> None:
-            try:
-                gpu.start(uuid)
-                memory = [gpu.allocate(side * side * 4) for _ in range(link.SLOTS)]
-                way.handles = tuple(gpu.export(one) for one in memory)
-                way.slots = tuple(DeviceSlot(gpu, one) for one in memory)
-            except CudaError as error:
-                failures.append(error)
+        def allocated() -> list[int]:
+            gpu.start(uuid)
+            return [gpu.allocate(side * side * 4) for _ in range(link.SLOTS)]
 
-        opening = threading.Thread(target=work, name="cuda", daemon=True)
-        opening.start()
-        while opening.is_alive():
-            yield
-        if failures:
-            raise failures[0]
+        memory = yield from _aside(allocated)
+        handles = yield from _aside(lambda: [gpu.export(one) for one in memory])
         gpu.attach()
+        way.slots = tuple(DeviceSlot(gpu, one) for one in memory)
+        way.handles = tuple(handles)
 
     def _compare(
         self, picture: Picture, slots: tuple[DeviceSlot, ...], side: int
@@ -190,3 +184,23 @@ class FramePaths:
                 times.append(self._now() - started)
                 yield
         return median(took[0]), median(took[1])
+
+
+def _aside(work: Callable[[], T]) -> Generator[None, None, T]:
+    """What some work returns that takes longer than a frame may, done on a thread of its own."""
+    done: list[T] = []
+    failures: list[Exception] = []
+
+    def run() -> None:
+        try:
+            done.append(work())
+        except Exception as error:  # noqa: BLE001 - it is raised where it was asked for
+            failures.append(error)
+
+    thread = threading.Thread(target=run, name="frame path", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        yield
+    if failures:
+        raise failures[0]
+    return done[0]

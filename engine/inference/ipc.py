@@ -43,7 +43,10 @@ def opened(handle: bytes, nbytes: int, device: torch.device) -> Tensor:
     if error != runtime.cudaError_t.cudaSuccess:
         runtime.cudaGetLastError()  # it would be told again otherwise
         raise RuntimeError(f"cudaIpcOpenMemHandle: {error.name}")
-    return torch.as_tensor(_Memory(int(pointer), nbytes), device=device)
+    memory = torch.as_tensor(_Memory(int(pointer), nbytes), device=device)
+    if memory.data_ptr() != int(pointer):
+        raise RuntimeError("PyTorch took a copy of the shared memory")
+    return memory
 
 
 class _Memory:
