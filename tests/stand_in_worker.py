@@ -14,7 +14,7 @@ class Distant(StandIn):
     """A device from which it is far to the host's memory."""
 
     def bring(self, frame, out):
-        time.sleep(0.005)
+        time.sleep(0.06)  # more than a loaded machine makes of a copy within it
         super().bring(frame, out)
 
 
