@@ -2,6 +2,7 @@
 
 import mmap
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from engine import generator as session
 from engine.generator import Generator
 from engine.inference.choice import pytorchs
 from engine.inference.graphs import Graphs
-from engine.link import pattern
+from engine.link import SLOTS, SharedBlock, pattern
+from engine.worker import Performer
 
 
 class StandIn:
@@ -211,3 +213,14 @@ def test_a_session_on_cuda_plays_graphs_in_float16(monkeypatch):
     assert generator.sizes == (16,)  # and colours of what cannot be compared are not learned
     frame = generator.render(latent(network()).numpy())
     assert frame.shape == (16, 16, 4)
+
+
+def test_a_worker_registers_the_pixels_of_every_slot_once(monkeypatch):
+    machine = StandIn()
+    monkeypatch.setattr(session, "choose_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr(session, "Cuda", lambda device: machine)
+    generator = Generator(network(), device="cuda", smallest=8)
+    block = SharedBlock.create()
+    Performer(generator, SimpleNamespace(resolution=32), block, 0)
+    assert [line for line in machine.log if "register" in line] == ["register 4096"] * SLOTS
+    block.close()
