@@ -89,11 +89,13 @@ class Cuda:
     def choose(self, folded: Folded, ws: Tensor) -> Choice:
         """See `Machine.choose`."""
         with self._working():
+            self._wait_for_the_rest()
             return choose(folded, ws)
 
     def capture(self, make: Make) -> tuple[Replay, Tensor]:
         """See `Machine.capture`."""
         with self._working():
+            self._wait_for_the_rest()
             for _ in range(WARM_UPS):
                 make()
             self._stream.synchronize()
@@ -116,7 +118,8 @@ class Cuda:
 
     def register(self, memory: NDArray[np.uint8]) -> str:
         """See `Machine.register`."""
-        return ipc.register(memory)
+        with torch.cuda.device(self.device):
+            return ipc.register(memory)
 
     def open(self, handle: bytes, nbytes: int) -> Tensor:
         """See `Machine.open`."""
@@ -133,6 +136,10 @@ class Cuda:
     def forget(self) -> None:
         """See `Machine.forget`."""
         torch.cuda.empty_cache()
+
+    def _wait_for_the_rest(self) -> None:
+        """Weights and colours are computed on the default stream, for which others do not wait."""
+        self._stream.wait_stream(torch.cuda.default_stream(self.device))
 
     @contextmanager
     def _working(self) -> Iterator[None]:
