@@ -39,8 +39,9 @@ class Fused:
                 x = kernels.smooth(layer, x, d[layer.outputs], noise, next(scales))
             x = F.conv2d(x, last.weight, padding=1)
             assert block.picture is not None, "not a skip network"
-            given = (last, block.picture, x, d[last.outputs], noise, s[block.picture.inputs])
+            style = s[block.picture.inputs]
+            end = kernels.BlockEnd(last, block.picture, x, d[last.outputs], noise, style, picture)
             if block.resolution == size:
-                return kernels.finish_last(*given, picture, colour or self._own)
-            x, picture = kernels.finish(*given, picture, next(scales))
+                return end.finish(colour or self._own)
+            x, picture = end.go_on(next(scales))
         raise AssertionError("pictures end with the full size")

@@ -14,6 +14,7 @@ Importing this imports Triton, whose LLVM must not share a process with that of 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 import triton
@@ -150,7 +151,7 @@ def _finish(
     noisy: tl.constexpr, first: tl.constexpr, last: tl.constexpr,
     pixels: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    """See `finish` and `finish_last`. A program makes `pixels` pixels, all channels of each."""
+    """See `BlockEnd`. A program makes `pixels` pixels, all channels of each."""
     at = tl.program_id(0) * pixels + tl.arange(0, pixels)
     inside = at < side * side
     c = tl.arange(0, block)
@@ -240,79 +241,51 @@ def smooth(layer: Convolution, y: Tensor, d: Tensor, factor: Tensor, scale: Tens
     return out
 
 
-def finish(
-    layer: Convolution,
-    to_picture: ToPicture,
-    y: Tensor,
-    d: Tensor,
-    factor: Tensor,
-    style: Tensor,
-    before: Tensor | None,
-    scale: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """What follows a block's last convolution, y [1, C, r, r]: its activations and the picture.
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockEnd:
+    """What follows a block's last convolution: its activation, and ToRGB's part of the picture."""
 
-    The activations [1, C, r, r] are multiplied with scale [C], the styles of the next convolution;
-    the picture [3, r, r] is what ToRGB makes with style [C], and before [3, r/2, r/2], doubled.
-    """
-    y = y.contiguous(memory_format=torch.channels_last)
-    side = y.shape[2]
-    out = torch.empty_like(y)
-    picture = torch.empty(3, side, side, device=y.device)
-    given = (layer, to_picture, y, d, factor, style, before)
-    _launch(*given, out=out, scale=scale, picture=picture, colour=(style, style), last=False)
-    return out, picture
+    layer: Convolution
+    to_picture: ToPicture
+    y: Tensor  # [1, C, r, r], of the convolution
+    d: Tensor  # [C]
+    factor: Tensor  # [], of the noise
+    style: Tensor  # [C], of ToRGB
+    before: Tensor | None  # the sum of pictures so far [3, r/2, r/2]
 
+    def go_on(self, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """The activations [1, C, r, r], multiplied with scale [C], the styles of the convolution
+        that comes next; and the sum of pictures [3, r, r]."""
+        side = self.y.shape[2]
+        out = torch.empty_like(self.y, memory_format=torch.channels_last)
+        picture = torch.empty(3, side, side, device=self.y.device)
+        self._launch(out, scale, picture, (self.style, self.style), last=False)
+        return out, picture
 
-def finish_last(
-    layer: Convolution,
-    to_picture: ToPicture,
-    y: Tensor,
-    d: Tensor,
-    factor: Tensor,
-    style: Tensor,
-    before: Tensor | None,
-    colour: Colour,
-) -> Tensor:
-    """The same for a frame's last block: the picture as uint8 [r, r, 4], opaque.
+    def finish(self, colour: Colour) -> Tensor:
+        """The frame, uint8 [r, r, 4], opaque; colour [4, 4] and [4] make levels of the sum."""
+        side = self.y.shape[2]
+        frame = torch.empty(side, side, 4, dtype=torch.uint8, device=self.y.device)
+        self._launch(self.y, self.style, frame.view(torch.int32), colour, last=True)
+        return frame
 
-    colour: a matrix [4, 4] and a shift [4] that make levels of the sum.
-    """
-    y = y.contiguous(memory_format=torch.channels_last)
-    side = y.shape[2]
-    frame = torch.empty(side, side, 4, dtype=torch.uint8, device=y.device)
-    given = (layer, to_picture, y, d, factor, style, before)
-    picture = frame.view(torch.int32)
-    _launch(*given, out=y, scale=style, picture=picture, colour=colour, last=True)
-    return frame
-
-
-def _launch(
-    layer: Convolution,
-    to_picture: ToPicture,
-    y: Tensor,
-    d: Tensor,
-    factor: Tensor,
-    style: Tensor,
-    before: Tensor | None,
-    *,
-    out: Tensor,
-    scale: Tensor,
-    picture: Tensor,
-    colour: Colour,
-    last: bool,
-) -> None:
-    channels, side = y.shape[1], y.shape[2]
-    block = triton.next_power_of_2(channels)
-    # Enough for one program, and enough programs for a GPU at 4x4 and 8x8, too.
-    pixels = max(1, min(TILE // block, triton.next_power_of_2(side * side) // 64))
-    _finish[(triton.cdiv(side * side, pixels),)](
-        y, out, d, layer.bias, *_noise(layer, y, factor), scale,
-        to_picture.weight, style, to_picture.bias, picture if before is None else before, picture,
-        *colour, side, channels, _limit(layer.clamp), _limit(to_picture.clamp),
-        noisy=layer.noise is not None, first=before is None, last=last,
-        pixels=pixels, block=block, **OPTIONS,
-    )  # fmt: skip
+    def _launch(
+        self, out: Tensor, scale: Tensor, picture: Tensor, colour: Colour, *, last: bool
+    ) -> None:
+        """One kernel for both; where one of them needs nothing, some memory that nobody reads."""
+        layer, rgb, before = self.layer, self.to_picture, self.before
+        y = self.y.contiguous(memory_format=torch.channels_last)
+        channels, side = y.shape[1], y.shape[2]
+        block = triton.next_power_of_2(channels)
+        # Enough for one program, and enough programs for a GPU at 4x4 and 8x8, too.
+        pixels = max(1, min(TILE // block, triton.next_power_of_2(side * side) // 64))
+        _finish[(triton.cdiv(side * side, pixels),)](
+            y, out, self.d, layer.bias, *_noise(layer, y, self.factor), scale,
+            rgb.weight, self.style, rgb.bias, picture if before is None else before, picture,
+            *colour, side, channels, _limit(layer.clamp), _limit(rgb.clamp),
+            noisy=layer.noise is not None, first=before is None, last=last,
+            pixels=pixels, block=block, **OPTIONS,
+        )  # fmt: skip
 
 
 def _noise(layer: Convolution, y: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
