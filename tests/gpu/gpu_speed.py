@@ -74,6 +74,8 @@ def fusion(told: Told) -> Iterator[Line]:
     chosen = Graphs(net, Cuda(device), torch.float16)
     yield Line("fusion", "chosen", chosen.form, verdict="; ".join(chosen.notes))
     known = Graphs(net, _PyTorchs(device), torch.float16)
+    if chosen.form == known.form:
+        raise NotRunError(chosen.notes[0] if chosen.notes else "Triton")
     out = np.empty((net.resolution,) * 2 + (4,), np.uint8)
     took: dict[str, list[float]] = {chosen.form: [], known.form: []}
     for ws in itertools.islice(itertools.cycle(wplus(net)), FRAMES // 4):
