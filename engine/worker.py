@@ -56,9 +56,7 @@ if TYPE_CHECKING:
 # its frame is due at the next refresh, the engine's is not.
 NICENESS = 5
 
-TRIALS = (
-    9  # of each way of a frame out of the engine; the first of them finds memory not yet touched
-)
+TRIALS = 9  # of each way of a frame out of the engine; the median does without the first
 
 
 def main() -> int:

@@ -69,6 +69,9 @@ class FramePaths:
             return
         way = self._ways.setdefault(source.network, _Way())
         if way.engine != (source, source.restarts):
+            if way.probe is not None and way.engine is not None and way.engine[0] is source:
+                # The engine that was being tried is gone, perhaps because of that.
+                self._failed = "an engine was lost while this was tried"
             way.engine, way.kind, way.why = (source, source.restarts), HOST, UNDECIDED
             way.probe = self._probe(way, source)
         if way.probe is None:

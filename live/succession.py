@@ -48,7 +48,11 @@ class Succession:
             newest.picture.upload(pixels, width, height)
             return
         picture = Picture(self._ctx)
-        picture.upload(pixels, width, height)
+        try:
+            picture.upload(pixels, width, height)
+        except Exception:
+            picture.release()
+            raise
         self._generations.insert(0, _Generation(picture, at))
         self._drop(MOST)
 

@@ -161,6 +161,27 @@ def test_an_engine_elsewhere_is_not_asked(gl, gpu, clock):
     assert gpu.exported == 0
 
 
+def test_an_engine_that_is_lost_in_the_trial_is_not_followed_by_another_trial(gl, gpu, clock):
+    """Or what has ended the first would end them all."""
+    source, paths = OnGpu(), FramePaths(gl, gpu, clock.now)
+    source.share = lambda handles, side: None
+    turn = threading.Event()
+    while not paths._ways or not paths._ways[source.network].slots:
+        paths.tend(source)
+        turn.wait(0.001)
+    source.restarts = 1
+    del source.share
+    assert probed(paths, source) == (HOST, "an engine was lost while this was tried")
+
+
+def test_a_copy_that_fails_leaves_no_texture_behind(gl, gpu, clock):
+    source, paths = OnGpu(), FramePaths(gl, gpu, clock.now)
+    assert probed(paths, source)[0] == ON_GPU
+    gpu.broken.add("copy")
+    assert shown(paths, source, np.ones((10, 8))) is None
+    assert not gpu.registered
+
+
 @pytest.mark.parametrize("what", ["copy", "finish"])
 def test_what_fails_in_the_show_is_given_up_for_good(gl, gpu, clock, what):
     source, paths = OnGpu(), FramePaths(gl, gpu, clock.now)
