@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from test_graphs import StandIn
+from test_recovery import turned_until
 
 import engine.nets
 from engine import link
@@ -227,14 +228,6 @@ def stage(gpu):
     yield Stage(setlist, ensemble, output, WallClock(), Statistics(BEGAN), prompter, gpu=gpu)
     ensemble.close()
     output.close()
-
-
-def turned_until(stage, true):
-    for _ in range(TURNS):
-        stage.turn()
-        if true():
-            return
-    raise AssertionError("it took too long")
 
 
 def on_screen(stage):
