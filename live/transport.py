@@ -11,6 +11,7 @@ from itertools import pairwise
 
 BPM_LOW, BPM_HIGH = 20.0, 300.0
 SPEED_LIMIT = 8.0
+SPEED_LEAST = 1e-6  # below it is 0: a grid of such steps has more of them than floats can count
 
 SHIFT_NS = 250_000_000  # a nudge is spread over this time, like a finger on a turntable
 BEATS_A_BAR = 4
@@ -75,8 +76,9 @@ class Transport:
         return replace(self.anchored(ns), bpm=min(max(bpm, BPM_LOW), BPM_HIGH))
 
     def with_speed(self, speed: float, ns: int) -> "Transport":
-        """Another speed from `ns` on, kept within -8 to 8."""
-        return replace(self.anchored(ns), speed=min(max(speed, -SPEED_LIMIT), SPEED_LIMIT))
+        """Another speed from `ns` on, kept within -8 to 8; next to nothing is nothing."""
+        speed = min(max(speed, -SPEED_LIMIT), SPEED_LIMIT)
+        return replace(self.anchored(ns), speed=speed if abs(speed) >= SPEED_LEAST else 0.0)
 
     def play(self, ns: int) -> "Transport":
         """Let the beat run."""

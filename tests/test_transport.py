@@ -182,3 +182,11 @@ def test_a_clock_that_sends_every_beat_holds_the_phase() -> None:
     for i in range(1, 60):
         transport = transport.aligned(1.0, 0.0, i * SECOND // 2)
         assert abs(transport.beat_at(i * SECOND // 2) - i) < 0.02
+
+
+@pytest.mark.parametrize("speed", [5e-324, -2.2e-311, 1e-9, -1e-7])
+def test_a_speed_next_to_nothing_stands_still(speed: float) -> None:
+    """A fader's rounding error: its grid of beats is too fine to be counted."""
+    slow = Transport(120.0).with_speed(speed, SECOND)
+    assert slow.beat_at(9 * SECOND) == slow.beat_at(SECOND)
+    assert slow.aligned(1.0, 0.5, 9 * SECOND) == slow
