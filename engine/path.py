@@ -113,6 +113,8 @@ class Path:
         spacing = _spacing(kind, chain, lengths, ending)
         self._keys = chain[1:-1]
         self._leaving, self._arriving = _tangents(kind, chain, spacing)
+        shares = _chain(np.eye(len(points))[:, None], ends, ending)
+        self._shares = (shares[1:-1], *_tangents(kind, shares, spacing))
         if tangents is not None:
             self._set_tangents(kind, np.asarray(tangents, np.float64), lengths)
         if handles is not None:
@@ -145,23 +147,33 @@ class Path:
         base = end if beat is None else self._truncated(beat)
         return self._final(base + spring_gain(seconds) * step, psi)
 
+    def weights(self, beat: float) -> Floats:
+        """How much of every key is in the path's point at `beat`: [N], adding up to 1.
+
+        Splines swing past their keys, so some are a little below 0. Tangents and handles that were
+        given are of no key, and not counted.
+        """
+        i, u = self._place(beat)
+        shares: Floats = _point(u, i, *self._shares)[0]
+        return shares
+
     def _final(self, offset: Floats, psi: float) -> NDArray[np.float32]:
         return (self._w_avg + psi * offset).astype(np.float32)
 
     def _truncated(self, beat: float) -> Floats:
         """psi * (w - w_avg) at a beat, before the live psi: float64 [num_ws, w_dim]."""
+        i, u = self._place(beat)
+        point = _point(u, i, self._keys, self._leaving, self._arriving)
+        truncated: Floats = point[:, -1:] * point[:, :-1]
+        return truncated
+
+    def _place(self, beat: float) -> tuple[int, float]:
+        """The segment in which a beat lies, and how far along it, 0 to 1."""
         beat = beat % self.duration if self._loops else min(max(beat, 0.0), self.duration)
         i = max(bisect_right(self._starts, beat) - 1, 0)
         u = min((beat - self._starts[i]) / self._lengths[i], 1.0)
         slow, fast = self._pace[i]
-        u = u * (slow + u * ((3.0 - 2.0 * slow - fast) + u * (slow + fast - 2.0)))
-        # This basis is exactly (1, 0, 0, 0) at u = 0 and (0, 0, 1, 0) at u = 1: keys are hit.
-        point = (u * u * (2.0 * u - 3.0) + 1.0) * self._keys[i]
-        point += (u * (u - 1.0) * (u - 1.0)) * self._leaving[i]
-        point += (u * u * (3.0 - 2.0 * u)) * self._keys[i + 1]
-        point += (u * u * (u - 1.0)) * self._arriving[i]
-        truncated: Floats = point[:, -1:] * point[:, :-1]
-        return truncated
+        return i, u * (slow + u * ((3.0 - 2.0 * slow - fast) + u * (slow + fast - 2.0)))
 
     def _set_tangents(self, kind: Kind, tangents: Floats, lengths: Sequence[float]) -> None:
         expected = self._per_key_shape()
@@ -184,6 +196,15 @@ class Path:
     def _per_key_shape(self) -> tuple[int, int, int]:
         passed, num_ws, columns = self._keys.shape
         return passed, num_ws, columns - 1
+
+
+def _point(u: float, i: int, keys: Floats, leaving: Floats, arriving: Floats) -> Floats:
+    """The cubic of segment `i` at `u`; at 0 and 1 it is exactly its keys."""
+    point: Floats = (u * u * (2.0 * u - 3.0) + 1.0) * keys[i]
+    point += (u * (u - 1.0) * (u - 1.0)) * leaving[i]
+    point += (u * u * (3.0 - 2.0 * u)) * keys[i + 1]
+    point += (u * u * (u - 1.0)) * arriving[i]
+    return point
 
 
 def _closed(per_key: Floats, passed: int) -> Floats:

@@ -222,6 +222,29 @@ def test_passes_through_every_key(
     np.testing.assert_allclose(path.at(path.duration), last, atol=1e-5)
 
 
+@given(
+    kind=st.sampled_from(KINDS),
+    ending=st.sampled_from(("hold", "loop")),
+    lengths=st.lists(beat_lengths, min_size=6, max_size=6),
+    beat=st.floats(0, 100),
+)
+def test_a_point_of_the_path_is_its_keys_by_their_weights(
+    kind: Kind, ending: Ending, lengths: list[float], beat: float
+) -> None:
+    points = keys(6)
+    path = Path(points, lengths if ending == "loop" else lengths[:5], kind, ending=ending)
+    weights = path.weights(beat)
+    assert weights.sum() == pytest.approx(1)
+    assert np.count_nonzero(weights) <= 4
+    np.testing.assert_allclose(np.tensordot(weights, points, 1), path.at(beat), atol=1e-5)
+
+
+def test_the_weights_of_guides_are_counted() -> None:
+    path = Path(keys(4), 2.0, ends="guide")
+    assert path.weights(0.0).tolist() == [0, 1, 0, 0]
+    assert path.weights(1.0) == pytest.approx([-1 / 16, 9 / 16, 9 / 16, -1 / 16])
+
+
 @given(kind=st.sampled_from(KINDS), lengths=st.lists(beat_lengths, min_size=3, max_size=3))
 def test_guides_shape_but_are_not_passed(kind: Kind, lengths: list[float]) -> None:
     points = keys(6)
