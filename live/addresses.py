@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
+from live.overlay.state import NAMES, PANES
+
 Value: TypeAlias = float | int | str
 
 
@@ -28,14 +30,16 @@ class Argument:
     """One argument of an address.
 
     A "number" is a float within low and high, an "integer" a whole number, a "switch" 1 from 0.5
-    up and else 0, a "cue" a number counted from 1 or a name. A "press" carries nothing.
+    up and else 0, a "cue" a number counted from 1 or a name, a "choice" one of the words in
+    `choices`. A "press" carries nothing.
     """
 
     name: str
-    kind: Literal["number", "integer", "switch", "cue", "press"]
+    kind: Literal["number", "integer", "switch", "cue", "choice", "press"]
     low: float = -math.inf
     high: float = math.inf
     optional: bool = False
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,32 @@ def _number(name: str, low: float, high: float, optional: bool = False) -> Argum
 
 _PRESS = Argument("pressed", "press", optional=True)
 _ON = Argument("on", "switch")
+
+
+def _pane(name: str) -> tuple[Address, ...]:
+    """What can be set of one pane of the overlay."""
+    place = (
+        _number("left", -1, 2),
+        _number("top", -1, 2),
+        _number("width", 0.02, 2),
+        _number("height", 0.02, 2),
+    )
+    return (
+        Address(f"overlay/pane/{name}", "value", (_ON,), f"1 opens the {name}, 0 closes it"),
+        Address(
+            f"overlay/pane/{name}/opacity",
+            "value",
+            (_number("opacity", 0, 1),),
+            f"how far the {name} covers what is behind it",
+        ),
+        Address(
+            f"overlay/pane/{name}/place",
+            "value",
+            place,
+            f"where the {name} is in this overlay, in parts of the picture",
+        ),
+    )
+
 
 _ALL = (
     Address("tempo/bpm", "value", (_number("bpm", 20, 300),), "beats a minute"),
@@ -88,6 +118,15 @@ _ALL = (
         (_number("target", 0, 1), _number("seconds", 0, 3600)),
         "move the master to a level",
     ),
+    Address(
+        "overlay",
+        "value",
+        (Argument("name", "choice", choices=NAMES),),
+        "what is over the picture: " + ", ".join(NAMES),
+    ),
+    Address("overlay/visible", "value", (_ON,), "0 closes the overlay, 1 opens it as it was"),
+    Address("overlay/opacity", "value", (_number("opacity", 0, 1),), "of the whole overlay"),
+    *(address for pane in PANES for address in _pane(pane)),
     Address("ping", "trigger", (_PRESS,), "answer that the show is there"),
 )
 
@@ -119,6 +158,8 @@ def _coerced(address: str, argument: Argument, value: object) -> tuple[Value, ..
     """The argument as its kind wants it; nothing where it carries nothing."""
     if argument.kind == "cue":
         return _cue(address, value)
+    if argument.kind == "choice":
+        return (_choice(address, argument, value),)
     number = _as_number(address, argument, value)
     if argument.kind == "press":
         return ()
@@ -137,6 +178,15 @@ def _cue(address: str, value: object) -> tuple[Value, ...]:
         return (value,)
     argument = ADDRESSES[address].arguments[0]
     return (_whole(address, argument, _as_number(address, argument, value)),)
+
+
+def _choice(address: str, argument: Argument, value: object) -> str:
+    if isinstance(value, str) and value in argument.choices:
+        return value
+    shown = repr(value) if isinstance(value, (str, int, float)) else type(value).__name__
+    raise ValueError(
+        f"{address}: {argument.name} must be one of {', '.join(argument.choices)}, got {shown:.60}"
+    )
 
 
 def _whole(address: str, argument: Argument, number: float) -> int:

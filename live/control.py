@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from live.addresses import ADDRESSES, Address, Argument, Message, Value, coerce
+from live.overlay import state as overlay
+from live.overlay.state import NAMES, PANES, OverlayState, PaneName, Place
 from live.show import (
     CueFacts,
     Programme,
@@ -168,6 +170,36 @@ def _fade(show: Show, args: _Args, at: int, programme: Programme) -> Show:
     return replace(show, master=Ramp(target, show.master.at(at), at, round(seconds * 1e9)))
 
 
+_Change: TypeAlias = Callable[[OverlayState, _Args, int], OverlayState]
+
+
+def _overlay(change: _Change) -> _Action:
+    """An action that changes nothing but the overlay."""
+    return lambda show, args, at, programme: replace(show, overlay=change(show.overlay, args, at))
+
+
+def _switch(state: OverlayState, args: _Args, at: int) -> OverlayState:
+    return overlay.switched(state, next(name for name in NAMES if name == args[0]), at)
+
+
+def _place(*args: Value) -> Place:
+    return Place(*map(float, args))
+
+
+def _pane_actions(pane: PaneName) -> dict[str, _Action]:
+    return {
+        f"overlay/pane/{pane}": _overlay(
+            lambda state, args, at: overlay.pane_shown(state, pane, bool(args[0]), at)
+        ),
+        f"overlay/pane/{pane}/opacity": _overlay(
+            lambda state, args, at: overlay.pane_faded(state, pane, float(args[0]))
+        ),
+        f"overlay/pane/{pane}/place": _overlay(
+            lambda state, args, at: overlay.pane_moved(state, pane, _place(*args))
+        ),
+    }
+
+
 _ACTIONS: Mapping[str, _Action] = {
     "tempo/bpm": _transport(lambda t, args, at: t.with_bpm(float(args[0]), at)),
     "tempo/norm": _transport(
@@ -193,6 +225,12 @@ _ACTIONS: Mapping[str, _Action] = {
     "blackout": lambda show, args, at, programme: replace(show, blackout=bool(args[0])),
     "freeze": lambda show, args, at, programme: replace(show, frozen=bool(args[0])),
     "fade": _fade,
+    "overlay": _overlay(_switch),
+    "overlay/visible": _overlay(lambda state, args, at: overlay.shown(state, bool(args[0]), at)),
+    "overlay/opacity": _overlay(
+        lambda state, args, at: replace(state, opacity=float(args[0])),
+    ),
+    **{address: action for pane in PANES for address, action in _pane_actions(pane).items()},
     "ping": lambda show, args, at, programme: show,  # answered where it was received
 }
 
@@ -210,7 +248,20 @@ def _remaining(ramp: Ramp, at: int) -> float:
     return max(ramp.start_ns + ramp.duration_ns - at, 0) / 1e9
 
 
-_ANSWERS: Mapping[str, Callable[[Show, int, Programme], tuple[Value, ...]]] = {
+_Answer: TypeAlias = Callable[[Show, int, Programme], tuple[Value, ...]]
+
+
+def _pane_answers(pane: PaneName) -> dict[str, _Answer]:
+    return {
+        f"overlay/pane/{pane}": lambda show, at, _: (int(show.overlay.panes[pane].shown),),
+        f"overlay/pane/{pane}/opacity": lambda show, at, _: (show.overlay.panes[pane].opacity,),
+        f"overlay/pane/{pane}/place": lambda show, at, _: (
+            overlay.place_of(show.overlay, pane) or ()
+        ),
+    }
+
+
+_ANSWERS: Mapping[str, _Answer] = {
     "tempo/bpm": lambda show, at, _: (show.transport.bpm,),
     "tempo/norm": lambda show, at, _: ((show.transport.bpm - BPM_LOW) / (BPM_HIGH - BPM_LOW),),
     "tempo/phase": lambda show, at, _: (show.transport.beat_at(at) % 1.0,),
@@ -224,4 +275,8 @@ _ANSWERS: Mapping[str, Callable[[Show, int, Programme], tuple[Value, ...]]] = {
     "blackout": lambda show, at, _: (int(show.blackout),),
     "freeze": lambda show, at, _: (int(show.frozen),),
     "fade": lambda show, at, _: (show.master.target, _remaining(show.master, at)),
+    "overlay": lambda show, at, _: (show.overlay.name,),
+    "overlay/visible": lambda show, at, _: (int(show.overlay.visible),),
+    "overlay/opacity": lambda show, at, _: (show.overlay.opacity,),
+    **{address: answer for pane in PANES for address, answer in _pane_answers(pane).items()},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from live.addresses import Message
+from live.overlay.state import following
 from live.show import Show
 
 HELP = """\
@@ -10,8 +11,9 @@ space     play, pause              ←  →      cue back, next
 1 … 9     go to that cue           T         tap the tempo
 +  -      tempo up, down by 1      ↑  ↓      double, half tempo
 ,  .      nudge back, ahead        B         blackout
-Z         freeze the picture       F         full screen
-H         this help                Esc Esc   end the show"""
+Z         freeze the picture       O         the next overlay
+F         full screen              H         this help
+Esc Esc   end the show"""
 
 ESCAPE_WITHIN_NS = 2_000_000_000
 NUDGE_BEATS = 1 / 16
@@ -27,6 +29,9 @@ _PLAIN = {
     "f": Message("fullscreen"),
     "h": Message("help"),
 }
+
+
+_SHOWN = Message("overlay/visible", (1,))
 
 
 class Keyboard:
@@ -50,6 +55,9 @@ class Keyboard:
             return Message("blackout", (int(not show.blackout),))
         if key == "z":
             return Message("freeze", (int(not show.frozen),))
+        if key == "o":
+            overlay = show.overlay
+            return _SHOWN if not overlay.visible else Message("overlay", (following(overlay),))
         if key in ("plus", "minus"):
             step = 1.0 if key == "plus" else -1.0
             return Message("tempo/bpm", (show.transport.bpm + step,))

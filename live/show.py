@@ -11,10 +11,11 @@ transport its own beat 0 lies; going to a cue, scrubbing and holding move that o
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from engine.path import Ending
+from live.overlay.state import Name, OverlayState, switched
 from live.transport import Transport
 
 MOST_FADES = 7  # under way at once; a desk that floods with cues loses the oldest
@@ -29,6 +30,7 @@ class CueFacts:
     ending: Ending
     fade: float = 0.0  # beats of cross-fade into this cue
     tempo: float | None = None  # BPM from this cue on; None keeps the tempo
+    overlay: Name | None = None  # from this cue on; None keeps the overlay
 
 
 Programme: TypeAlias = tuple[CueFacts, ...]
@@ -122,13 +124,27 @@ class Show:
     master: Ramp = Ramp(1.0)
     blackout: bool = False
     frozen: bool = False
+    overlay: OverlayState = field(default_factory=OverlayState)
 
     @classmethod
-    def opening(cls, programme: Programme, bpm: float, *, cue: int = 0, at: int = 0) -> "Show":
-        """A show that waits, paused, at beat 0 of a cue, whose own tempo goes before `bpm`."""
-        tempo = programme[cue].tempo
-        transport = Transport(bpm if tempo is None else tempo, playing=False, anchor_ns=at)
-        return cls(transport, Voice(cue, origin=0.0, since_ns=at))
+    def opening(
+        cls,
+        programme: Programme,
+        bpm: float,
+        *,
+        cue: int = 0,
+        at: int = 0,
+        overlay: OverlayState | None = None,
+    ) -> "Show":
+        """A show that waits, paused, at beat 0 of a cue.
+
+        The cue's own tempo and overlay go before `bpm` and the name of `overlay`.
+        """
+        facts = programme[cue]
+        transport = Transport(facts.tempo or bpm, playing=False, anchor_ns=at)
+        state = overlay or OverlayState()
+        state = replace(state, name=state.name if facts.overlay is None else facts.overlay)
+        return cls(transport, Voice(cue, origin=0.0, since_ns=at), overlay=state)
 
     def readings(self, at: int) -> tuple[Reading, ...]:
         """What to show at `at`, up to which the show was advanced; the weights add up to 1.
@@ -186,7 +202,9 @@ def enter(show: Show, cue: int, origin: float, at: int, programme: Programme) ->
     if facts.fade > 0.0:
         fade_ns = max(round(facts.fade * 60e9 / transport.bpm), 1)
         outgoing = (Outgoing(show.voice, at, at + fade_ns), *show.outgoing)[:MOST_FADES]
-    return replace(show, transport=transport, voice=Voice(cue, origin, at), outgoing=outgoing)
+    overlay = show.overlay if facts.overlay is None else switched(show.overlay, facts.overlay, at)
+    voice = Voice(cue, origin, at)
+    return replace(show, transport=transport, voice=voice, outgoing=outgoing, overlay=overlay)
 
 
 def upcoming(show: Show, programme: Programme) -> int | None:

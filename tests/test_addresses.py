@@ -32,14 +32,27 @@ TABLE = {
     "blackout": "i",
     "freeze": "i",
     "fade": "f f",
+    "overlay": "s",
+    "overlay/visible": "i",
+    "overlay/opacity": "f",
+    "overlay/pane/terminal": "i",
+    "overlay/pane/monitor": "i",
+    "overlay/pane/picture": "i",
     "ping": "",
 }
+# Beyond it: panes are moved, resized and faded, too.
+PANES = {
+    f"overlay/pane/{pane}/{key}": tags
+    for pane in ("terminal", "monitor", "picture")
+    for key, tags in (("opacity", "f"), ("place", "f f f f"))
+}
+SAMPLES = {"f": 1.0, "[f]": 1.0, "i": 1, "[i]": 1, "s": "desktop"}
 
 
 def test_the_addresses_are_those_of_the_table() -> None:
-    assert set(ADDRESSES) == set(TABLE)
-    for name, tags in TABLE.items():
-        sample = [1.0 if "f" in tag else 1 for tag in tags.split()]
+    assert set(ADDRESSES) == {*TABLE, *PANES}
+    for name, tags in (TABLE | PANES).items():
+        sample = [SAMPLES[tag] for tag in tags.split()]
         assert coerce(ADDRESSES[name], sample) is not None
         assert ADDRESSES[name].meaning
 
@@ -176,3 +189,12 @@ def test_whatever_arrives_is_a_message_within_range_or_one_line(
     # and what was made once is not changed by doing it again
     if message.args and coerce(known, message.args) is not None:
         assert coerce(known, message.args) == message
+
+
+@pytest.mark.parametrize("given", ["mosaic", "", "DESKTOP", 1, 0.5, True, None])
+def test_an_overlay_is_one_of_those_there_are(given: object) -> None:
+    if given is None:
+        assert coerce(ADDRESSES["overlay"], [None]) == Message("overlay")  # a question
+        return
+    with pytest.raises(ValueError, match="must be one of off, terminal, split, desktop"):
+        coerce(ADDRESSES["overlay"], [given])

@@ -464,10 +464,17 @@ def test_a_question_is_answered_with_what_was_set(address: str, args: tuple[floa
 
 def test_every_address_is_obeyed_and_every_value_told() -> None:
     for address in ADDRESSES.values():
-        args = [1.0 for argument in address.arguments if not argument.optional]
-        perform([(1.0, message(address.name, *args))])
+        args = [
+            argument.choices[-1] if argument.choices else 1.0
+            for argument in address.arguments
+            if not argument.optional
+        ]
+        perform([(0.5, message("overlay", "desktop")), (1.0, message(address.name, *args))])
         if address.kind == "value":
-            assert len(value_of(opening(), address.name, 0, PROGRAMME)) == len(address.arguments)
+            told = value_of(
+                perform([(0.5, message("overlay", "desktop"))]), address.name, SECOND, PROGRAMME
+            )
+            assert len(told) == len(address.arguments)
         else:
             with pytest.raises(ValueError, match="no value"):
                 value_of(opening(), address.name, 0, PROGRAMME)

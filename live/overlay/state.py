@@ -1,0 +1,206 @@
+"""Which overlay is on, where its panes are, and what moves: a part of the show's state.
+
+Pure and immutable, as `live.show` is: the functions below answer messages at a show time in ns, and
+`arranged` tells what is to be drawn at a moment. What moves by itself is a closed form of the time
+since its last event.
+
+An overlay gives way in two steps: its windows close, then those of the next one open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Literal, NamedTuple, TypeAlias, get_args
+
+Name: TypeAlias = Literal["off", "terminal", "split", "desktop"]
+PaneName: TypeAlias = Literal["terminal", "monitor", "picture"]
+NAMES: tuple[Name, ...] = get_args(Name)
+PANES: tuple[PaneName, ...] = get_args(PaneName)
+
+OPENS_NS = CLOSES_NS = 150_000_000  # GNOME Shell's, for windows
+LONG_AGO = -3_600_000_000_000  # before any show: nothing moves at its beginning
+
+
+class Place(NamedTuple):
+    """Where a pane is, in parts of the output's width and height."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+LAYOUTS: Mapping[Name, Mapping[PaneName, Place]] = MappingProxyType(
+    {
+        "off": {},
+        "terminal": {"terminal": Place(0.03, 0.08, 0.5, 0.84)},
+        "split": {
+            "terminal": Place(0.012, 0.06, 0.385, 0.88),
+            "monitor": Place(0.603, 0.06, 0.385, 0.88),
+        },
+        "desktop": {
+            "terminal": Place(0.049, 0.042, 0.468, 0.946),
+            "monitor": Place(0.523, 0.042, 0.471, 0.42),
+            "picture": Place(0.523, 0.472, 0.471, 0.516),
+        },
+    }
+)
+"""The panes of every overlay, the hindmost first, where nobody has moved them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pane:
+    """What was set of a pane. `places` are those it was moved to, by overlay."""
+
+    shown: bool = True
+    since_ns: int = LONG_AGO  # when it was shown or hidden
+    opacity: float = 1.0
+    places: Mapping[Name, Place] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OverlayState:
+    """The overlay of a show. Hidden, it keeps its name and its panes."""
+
+    name: Name = "off"
+    visible: bool = True
+    opacity: float = 1.0
+    panes: Mapping[PaneName, Pane] = field(default_factory=lambda: dict.fromkeys(PANES, Pane()))
+    left: Name = "off"  # what was seen before...
+    since_ns: int = LONG_AGO  # ...until then
+
+    @property
+    def seen(self) -> Name:
+        """The overlay that is seen, or comes to be."""
+        return self.name if self.visible else "off"
+
+
+class Window(NamedTuple):
+    """A pane as it is to be drawn. `zoom` is about the middle of its lower edge while it opens."""
+
+    pane: PaneName
+    place: Place
+    opacity: float  # 0 to 1
+    zoom: tuple[float, float] = (1.0, 1.0)
+    pivot: tuple[float, float] = (0.5, 0.5)  # in parts of the window
+
+
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """What is to be drawn at a moment: the windows from back to front.
+
+    backdrop: how far wallpaper, bar and dock cover the picture, 0 to 1.
+    """
+
+    backdrop: float = 0.0
+    windows: tuple[Window, ...] = ()
+
+
+NOTHING = Arrangement()
+
+
+def switched(state: OverlayState, name: Name, at: int) -> OverlayState:
+    """Another overlay, from `at` on."""
+    return _leaving(state, replace(state, name=name), at)
+
+
+def shown(state: OverlayState, visible: bool, at: int) -> OverlayState:
+    """All of it shown, or hidden."""
+    return _leaving(state, replace(state, visible=visible), at)
+
+
+def pane_shown(state: OverlayState, pane: PaneName, visible: bool, at: int) -> OverlayState:
+    """One pane shown or hidden, in every overlay that has it."""
+    if state.panes[pane].shown == visible:
+        return state
+    return _with(state, pane, replace(state.panes[pane], shown=visible, since_ns=at))
+
+
+def pane_faded(state: OverlayState, pane: PaneName, opacity: float) -> OverlayState:
+    """One pane's opacity, in every overlay that has it."""
+    return _with(state, pane, replace(state.panes[pane], opacity=opacity))
+
+
+def pane_moved(state: OverlayState, pane: PaneName, place: Place) -> OverlayState:
+    """One pane elsewhere, in the overlay that is on. Raises ValueError if that has no such pane."""
+    if place_of(state, pane) is None:
+        raise ValueError(f'the overlay "{state.name}" has no pane "{pane}"')
+    before = state.panes[pane]
+    return _with(state, pane, replace(before, places={**before.places, state.name: place}))
+
+
+def place_of(state: OverlayState, pane: PaneName) -> Place | None:
+    """Where a pane is in the overlay that is on; None if that has no such pane."""
+    return _place(state, state.name, pane)
+
+
+def following(state: OverlayState) -> Name:
+    """The overlay after this one, the first after the last: what the key O goes through."""
+    return NAMES[(NAMES.index(state.name) + 1) % len(NAMES)]
+
+
+def arranged(state: OverlayState, at: int) -> Arrangement:
+    """What is to be drawn at show time `at`."""
+    closing = (at - state.since_ns) / CLOSES_NS
+    if state.left != "off" and closing < 1.0:
+        windows = (
+            _closing(window, max(closing, 0.0))
+            for window in _windows(state, state.left, LONG_AGO, at)
+        )
+        covered = float(state.left == "desktop") * (1.0 - max(closing, 0.0))
+        return Arrangement(covered * state.opacity, tuple(windows))
+    began = state.since_ns + (CLOSES_NS if state.left != "off" else 0)
+    covered = float(state.seen == "desktop") * min(max((at - began) / OPENS_NS, 0.0), 1.0)
+    return Arrangement(covered * state.opacity, tuple(_windows(state, state.seen, began, at)))
+
+
+def _leaving(before: OverlayState, after: OverlayState, at: int) -> OverlayState:
+    if after.seen == before.seen:
+        return after
+    if before.left != "off" and at - before.since_ns < CLOSES_NS:
+        return after  # nobody has seen yet what was to come: what closes goes on closing
+    return replace(after, left=before.seen, since_ns=at)
+
+
+def _with(state: OverlayState, name: PaneName, pane: Pane) -> OverlayState:
+    return replace(state, panes={**state.panes, name: pane})
+
+
+def _place(state: OverlayState, overlay: Name, pane: PaneName) -> Place | None:
+    default = LAYOUTS[overlay].get(pane)
+    return None if default is None else state.panes[pane].places.get(overlay, default)
+
+
+def _windows(state: OverlayState, overlay: Name, began: int, at: int) -> list[Window]:
+    """The panes of an overlay that opens at `began`, each as far as it has opened or closed."""
+    windows = []
+    for name in LAYOUTS[overlay]:
+        pane, place = state.panes[name], _place(state, overlay, name)
+        assert place is not None
+        window = Window(name, place, pane.opacity * state.opacity)
+        if pane.shown:
+            window = _opening(window, (at - max(began, pane.since_ns)) / OPENS_NS)
+        else:
+            window = _closing(window, (at - pane.since_ns) / CLOSES_NS)
+        if window.opacity > 0.0:
+            windows.append(window)
+    return windows
+
+
+def _opening(window: Window, progress: float) -> Window:
+    """GNOME Shell's way: it grows out of its lower edge, fast at first."""
+    if progress >= 1.0:
+        return window
+    eased = 1.0 - 2.0 ** (-10.0 * max(progress, 0.0))
+    zoom = (0.01 + 0.99 * eased, 0.05 + 0.95 * eased)
+    return window._replace(opacity=window.opacity * eased, zoom=zoom, pivot=(0.5, 1.0))
+
+
+def _closing(window: Window, progress: float) -> Window:
+    """GNOME Shell's way: it shrinks a little about its middle, and fades."""
+    x = min(progress, 1.0)
+    eased = x * (2.0 - x)
+    zoom = 1.0 - 0.2 * eased
+    return window._replace(opacity=window.opacity * (1.0 - eased), zoom=(zoom, zoom))
