@@ -157,6 +157,15 @@ class Path:
         shares: Floats = _point(u, i, *self._shares)[0]
         return shares
 
+    def spring_weights(
+        self, seconds: float, beats_per_second: float, beat: float | None = None
+    ) -> Floats:
+        """The same for `spring_at`; exact where psi is the same along the last step."""
+        end = self.weights(self.duration)
+        step = end - self.weights(self.duration - beats_per_second / SPRING_RATE)
+        base = end if beat is None else self.weights(beat)
+        return base + spring_gain(seconds) * step
+
     def _final(self, offset: Floats, psi: float) -> NDArray[np.float32]:
         return (self._w_avg + psi * offset).astype(np.float32)
 

@@ -92,8 +92,10 @@ class Compositor:
         self._reduce = _quad(ctx, "reduce.frag")
         self._widen = _quad(ctx, "widen.frag")
         self._draw = _quad(ctx, "picture.frag", "picture.vert")
-        self._strips: dict[Picture, _Strip] = {}
-        self.target = _canvas(ctx, size)
+        self._full: dict[Picture, _Strip] = {}
+        self._inset: dict[Picture, _Strip] = {}
+        self._drawn: set[_Strip] = set()  # since the last picture was begun
+        self.target = new_canvas(ctx, size)
 
     @property
     def size(self) -> Size:
@@ -107,8 +109,8 @@ class Compositor:
         """
         if size == self.size or min(size) < 1:  # a minimised window has no pixels: keep the last
             return
-        before, self.target = self.target, _canvas(self._ctx, size)
-        _release(before)
+        before, self.target = self.target, new_canvas(self._ctx, size)
+        release(before)
 
     def compose(self, layers: Iterable[Layer], look: Look) -> None:
         """Draw the program picture into `target`: the weighted sum of the pictures.
@@ -116,21 +118,24 @@ class Compositor:
         A picture without pixels, and what the weights lack of 1, is black. The target is all black,
         without exception, where master or the weight of every picture is 0.
         """
-        weights = _weights(layers, look)
-        for picture in [one for one in self._strips if one not in weights]:
-            self._strips.pop(picture).release()
-        places = {picture: placed(picture.size, self.size, look.fit) for picture in weights}
-        strips = {picture: self._strip(picture, place) for picture, place in places.items()}
-        self._ctx.enable_only(moderngl.NOTHING)
+        self._tidy()
+        weights = _weights(layers, look.master)
+        whole = Rectangle(0, 0, *self.size)
+        places = self._widened(self._full, weights, whole, look.fit)
         self.target.use()
         self.target.clear(0.0, 0.0, 0.0, 1.0)
-        for picture, weight in weights.items():
-            self._add(strips[picture], places[picture], look.fit, weight)
-            # The next is added to the first: each is rounded to 8 bits by itself, which costs at
-            # most 1/510, and two draws are 15 to 20 % cheaper on llvmpipe than one with 8 taps.
-            self._ctx.enable(moderngl.BLEND)
-            self._ctx.blend_func = (moderngl.ONE, moderngl.ONE)
-        self._ctx.enable_only(moderngl.NOTHING)
+        self._lay(self._full, weights, places, whole, look.fit, 1.0)
+
+    def inset(
+        self, layers: Iterable[Layer], within: Rectangle, opacity: float, master: float
+    ) -> None:
+        """Lay the whole pictures into a rectangle, over what was composed.
+
+        They cover it by `opacity`, 0 to 1, as far as they fill it with their own shape.
+        """
+        weights = _weights(layers, opacity * master)
+        places = self._widened(self._inset, weights, within, "contain")
+        self._lay(self._inset, weights, places, within, "contain", opacity)
 
     def show(self, screen: moderngl.Framebuffer) -> None:
         """Copy the program picture to the window's framebuffer, of the same size."""
@@ -144,27 +149,77 @@ class Compositor:
 
     def release(self) -> None:
         """Free what was made on the GPU, the target too."""
-        for strip in self._strips.values():
-            strip.release()
-        self._strips = {}
-        _release(self.target)
+        self._drawn = set()
+        self._tidy()
+        release(self.target)
 
-    def _strip(self, picture: Picture, place: Rectangle) -> _Strip:
-        strip = self._strips.get(picture)
-        if strip is None:
-            strip = self._strips[picture] = _Strip(self._ctx, self._reduce, self._widen)
-        strip.follow(picture, place, place.within(self.size))
-        return strip
+    def _tidy(self) -> None:
+        """Free the strips that the last picture did without."""
+        for strips in (self._full, self._inset):
+            for picture in [one for one, strip in strips.items() if strip not in self._drawn]:
+                strips.pop(picture).release()
+        self._drawn = set()
 
-    def _add(self, strip: _Strip, place: Rectangle, fit: Fit, weight: float) -> None:
+    def _lay(
+        self,
+        strips: dict[Picture, _Strip],
+        weights: dict[Picture, float],
+        places: dict[Picture, Rectangle],
+        within: Rectangle,
+        fit: Fit,
+        opacity: float,
+    ) -> None:
+        """Draw pictures into a part of the target; the first covers what was there, by `opacity`.
+
+        The others are added to it: each is rounded to 8 bits by itself, which costs at most 1/510,
+        and two draws are 15 to 20 % cheaper on llvmpipe than one with 8 taps.
+        """
+        size = (within.width, within.height)
+        self.target.use()
+        self.target.viewport = (
+            within.left,
+            self.size[1] - within.top - within.height,
+            within.width,
+            within.height,
+        )
+        self._ctx.blend_func = (moderngl.ONE, moderngl.ONE_MINUS_SRC_ALPHA)
+        covers = opacity
+        for picture, weight in weights.items():
+            self._ctx.enable_only(moderngl.NOTHING if covers == 1.0 else moderngl.BLEND)
+            self._add(strips[picture], places[picture], size, fit, weight, covers)
+            covers = 0.0
+        self._ctx.enable_only(moderngl.NOTHING)
+        self.target.viewport = (0, 0, *self.size)
+
+    def _widened(
+        self,
+        strips: dict[Picture, _Strip],
+        pictures: Iterable[Picture],
+        within: Rectangle,
+        fit: Fit,
+    ) -> dict[Picture, Rectangle]:
+        """Have what the second pass reads; where each picture is to be seen in the rectangle."""
+        size = (within.width, within.height)
+        places = {picture: placed(picture.size, size, fit) for picture in pictures}
+        for picture, place in places.items():
+            if picture not in strips:
+                strips[picture] = _Strip(self._ctx, self._reduce, self._widen)
+            self._drawn.add(strips[picture])
+            strips[picture].follow(picture, place, place.within(size))
+        return places
+
+    def _add(
+        self, strip: _Strip, place: Rectangle, size: Size, fit: Fit, weight: float, covers: float
+    ) -> None:
         uniforms = self._draw.program
-        uniforms["screen"] = self.size
+        uniforms["screen"] = size
         uniforms["place"] = place
         uniforms["rows"] = strip.rows
         uniforms["begin"] = strip.begin
         uniforms["weight"] = weight
+        uniforms["covers"] = covers
         strip.texture.use(0)
-        spare = (self.size[0] - place.width, self.size[1] - place.height)
+        spare = (size[0] - place.width, size[1] - place.height)
         along = 0 if spare[0] > 0 else 1
         uniforms["beside"] = (1 - along, along)
         beside = (spare[along] + 1) // 2 if fit == "mirror" else 0  # pixels, on the wider side
@@ -217,7 +272,7 @@ class _Strip:
 
     def release(self) -> None:
         for canvas in self._canvases.values():
-            _release(canvas)
+            release(canvas)
         self._canvases = {}
         self._made_of = None
 
@@ -240,15 +295,15 @@ class _Strip:
         before = self._canvases.get(name)
         if before is not None and before.size == size:
             return before
-        canvas = self._canvases[name] = _canvas(self._ctx, size)
+        canvas = self._canvases[name] = new_canvas(self._ctx, size)
         if before is not None:
-            _release(before)
+            release(before)
         return canvas
 
 
-def _weights(layers: Iterable[Layer], look: Look) -> dict[Picture, float]:
+def _weights(layers: Iterable[Layer], master: float) -> dict[Picture, float]:
     """Return the pictures that are seen and the factor each is multiplied with, above 0."""
-    master = min(max(look.master, 0.0), 1.0)
+    master = min(max(master, 0.0), 1.0)
     weights: dict[Picture, float] = {}
     for picture, weight in layers:
         if picture.texture is not None and weight * master > 0.0:
@@ -260,7 +315,8 @@ def _quad(ctx: moderngl.Context, fragment: str, vertex: str = "quad.vert") -> mo
     return ctx.vertex_array(shaders.build(ctx, vertex, fragment), [])
 
 
-def _canvas(ctx: moderngl.Context, size: Size) -> moderngl.Framebuffer:
+def new_canvas(ctx: moderngl.Context, size: Size) -> moderngl.Framebuffer:
+    """An RGBA8 framebuffer of its own texture, black. Raises moderngl.Error without memory."""
     texture = new_texture(ctx, size)
     try:
         canvas = ctx.framebuffer([texture])
@@ -277,7 +333,8 @@ def _texture(canvas: moderngl.Framebuffer) -> moderngl.Texture:
     return texture
 
 
-def _release(canvas: moderngl.Framebuffer) -> None:
+def release(canvas: moderngl.Framebuffer) -> None:
+    """Free a canvas and its texture."""
     texture = _texture(canvas)
     canvas.release()
     texture.release()

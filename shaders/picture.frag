@@ -3,6 +3,7 @@
 
 uniform sampler2D strip;
 uniform float weight;  // what the picture is multiplied with, 0..1
+uniform float covers;  // how much of what is there it takes the place of, 0..1
 noperspective in vec2 at;
 out vec4 colour;
 #include "cubic.glsl"
@@ -18,5 +19,5 @@ void main()
              + weights.z * texelFetch(strip, here + ivec2(0, 1), 0).rgb
              + weights.w * texelFetch(strip, here + ivec2(0, 2), 0).rgb;
     // The kernel overshoots at hard edges: what is beyond white must not shine through a fade.
-    colour = vec4(clamp(sum, 0.0, 1.0) * weight, 1.0);
+    colour = vec4(clamp(sum, 0.0, 1.0) * weight, covers);
 }

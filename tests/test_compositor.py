@@ -305,7 +305,7 @@ def test_a_place_without_memory_leaves_the_picture_in_the_last_one(gl: moderngl.
     shown = picture(gl, pixels)
     compositor = Compositor(gl, (30, 40))
     compositor.compose([Layer(shown)], Look("cover"))
-    (strip,) = compositor._strips.values()
+    (strip,) = compositor._full.values()
     wide = gl.info["GL_MAX_TEXTURE_SIZE"] + 1
     too_large = Rectangle(0, 0, wide, wide // 2)
     with pytest.raises(moderngl.Error):
