@@ -19,6 +19,7 @@ from engine.link import Floats
 from engine.path import Path as Morph
 from live import control
 from live.cadence import Cadence, Orders, budget
+from live.captions import Captions
 from live.clock import Clock, Outlook, Pacer
 from live.compositor import Compositor, Layer, Look
 from live.control import Message
@@ -27,7 +28,9 @@ from live.ensemble import Ensemble
 from live.faults import Faults
 from live.interop import FramePaths
 from live.keyboard import Keyboard
-from live.mixer import Mixer
+from live.mixer import Mix, Mixer
+from live.overlay.overlay import Overlay, View
+from live.overlay.state import arranged
 from live.prompter import Prompt, Prompter
 from live.setlist import SetList, programme
 from live.show import Programme, Reading, Show, eased
@@ -111,6 +114,7 @@ class Stage:
         *,
         desk: Desk | None = None,
         tape: Tape | None = None,
+        overlay: Overlay | None = None,
         holding: np.ndarray | None = None,
         gpu: Gpu | None = None,
         cue: int = 0,
@@ -124,11 +128,15 @@ class Stage:
         self.faults = Faults()
         self.programme = programme(setlist)
         # Paused until there is a picture.
-        self.show = Show.opening(self.programme, bpm=setlist.show.tempo, cue=cue)
+        first = setlist.overlay.opening(setlist.show.overlay)
+        self.show = Show.opening(self.programme, setlist.show.tempo, cue=cue, overlay=first)
         self.compositor = Compositor(output.ctx, output.size)
         self._prompter = prompter
         self._desk = desk
         self._tape = tape
+        self._overlay = overlay
+        self._captions = Captions(setlist, self.programme, ensemble)
+        self._view: View | None = None  # what the overlay is to show in this turn
         self._told: set[Path] = set()  # refused networks that the operator knows of
         self._keyboard = Keyboard()
         self._mixer = Mixer()
@@ -174,6 +182,7 @@ class Stage:
             self._hear,  # master and blackout act on this very frame
             self._take,  # what an engine has finished becomes a texture
             self._compose,  # pictures, cross-fade, fit and master become the program picture
+            self._lay_over,  # terminal, GPU monitor or the whole desktop over it
             self._record,  # the recorder is shown the program picture
         )
         work = self.clock.now() - self.presented_at - waited
@@ -223,6 +232,8 @@ class Stage:
         if self._desk is not None:
             for message in self._desk.messages(self.show, at, self.programme):
                 self._obey(message, at)
+                if self._overlay is not None:
+                    self._overlay.hear(at, message.address, message.args)
         self.show = control.advance(self.show, at, self.programme)
         if self.output.closing:
             self.end()
@@ -257,6 +268,7 @@ class Stage:
         self._cadence.asked(self._turns)
         now = at + self._began
         seen_at = max(self.show_time(self._outlook.seen(1 + self._cadence.latency)), at)
+        self._captions.asked(seen_at, self.show)
         for network, ws in self.wplus(seen_at).items():
             source = self.ensemble.source(network)
             if source is not None:
@@ -315,6 +327,7 @@ class Stage:
         if network == self._network(self.show.voice.cue):
             self._fresh = header.show_time
             self.last_frame = frame
+            self._captions.taken(network, frame, self.statistics.generated)
         if not self._mixer.shown:
             self._begin_to_play(at)
 
@@ -333,12 +346,18 @@ class Stage:
             fit=self.setlist.show.fit,
             master=self.show.level(at) * self._curtain(at),
         )
-        layers = self._layers(mix.first, 1.0 - mix.amount) + self._layers(mix.second, mix.amount)
-        self.compositor.compose(layers, look)
-        self.compositor.show(self.output.screen)
+        self._view = self._seen_over(mix, look, at)
+        self.compositor.compose(self._behind(mix), look)
         if self._holding is not None and len(self._mixer.shown) == 1 and mix.first is not None:
             self._holding.release()  # it has had its time
             self._holding = None
+
+    def _lay_over(self, at: int) -> None:
+        try:
+            if self._overlay is not None and self._view is not None:
+                self._overlay.draw(self.compositor, self._view)
+        finally:
+            self.compositor.show(self.output.screen)
 
     def _record(self, at: int) -> None:
         if self._tape is not None and self._mixer.shown:
@@ -402,6 +421,32 @@ class Stage:
             picture = self._pictures.get(network)
             return [] if picture is None else picture.layers(self._mixed_for, share)
         return [] if self._holding is None else [Layer(self._holding, share)]
+
+    def _behind(self, mix: Mix) -> list[Layer]:
+        """What lies behind the overlay: nothing of the show's pictures where it covers them."""
+        layers = self._layers(mix.first, 1.0 - mix.amount)
+        if self._overlay is None or self._view is None or not self._overlay.covers(self._view):
+            return layers + self._layers(mix.second, mix.amount)
+        return layers if mix.first is None else []
+
+    def _seen_over(self, mix: Mix, look: Look, at: int) -> View:
+        """What the overlay shows; before the first picture nothing, and with that it fades in."""
+        pictures: list[Layer] = []
+        reveal = mix.amount if mix.first is None else 1.0
+        if mix.first is not None:
+            pictures = self._layers(mix.first, 1.0 - mix.amount)
+            pictures += self._layers(mix.second, mix.amount)
+        elif mix.second is not None:
+            pictures = self._layers(mix.second, 1.0)
+        return View(
+            at=at,
+            now=at + self._began,
+            arrangement=arranged(self.show.overlay, at),
+            level=look.master,
+            reveal=reveal,
+            pictures=pictures,
+            caption=self._captions.newest,
+        )
 
     def _smaller(self) -> int | None:
         """The side of the newest picture, where it is not the network's."""

@@ -26,9 +26,12 @@ from live import BEGAN, keys
 from live.app import Output, Stage
 from live.clock import WallClock
 from live.ensemble import Ensemble
+from live.gpus import Sampler
 from live.offscreen import Offscreen, is_software
 from live.osc import Counts, OscServer
 from live.outfile import check_writable
+from live.overlay.overlay import Overlay
+from live.overlay.stream import Identity
 from live.prompter import Prompter
 from live.setlist import SetList
 from live.source import Supervised
@@ -88,6 +91,7 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
         ensemble.tend(network, (), network, clock.now())
         output, options = _output(setlist, options, prompter, closing)
         statistics.window_up(clock.now())
+        overlay = _overlay(setlist, cue, output, closing)
         tape = _tape(options, output, prompter, closing)
         stage = Stage(
             setlist,
@@ -98,6 +102,7 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
             prompter,
             desk=desk,
             tape=tape,
+            overlay=overlay,
             holding=holding,
             cue=cue,
             seconds=options.seconds,
@@ -207,6 +212,30 @@ def _tape(options: Options, output: Output, prompter: Prompter, closing: ExitSta
     closing.callback(tape.close)
     prompter.say(f"recording to {tape.path}")
     return tape
+
+
+def _overlay(setlist: SetList, cue: int, output: Output, closing: ExitStack) -> Overlay:
+    """What can be drawn over the picture; its glyphs are made while the engine loads."""
+    gauges = Sampler()  # always, so that a monitor opened in mid-show has its history
+    closing.callback(gauges.close)
+    gauges.start()
+    overlay = Overlay(output.ctx, setlist.overlay, identity(setlist, cue), gauges, datetime.now())
+    closing.callback(overlay.release)
+    overlay.prepare(output.size)
+    return overlay
+
+
+def identity(setlist: SetList, cue: int) -> Identity:
+    """Who plays what, as the terminal's scripts have it."""
+    terminal = setlist.overlay.terminal
+    return Identity(
+        user=terminal.user,
+        host=terminal.host,
+        setlist=setlist.file.name,
+        cue=setlist.cues[cue].name,
+        network=setlist.cues[cue].network.name,
+        title=setlist.show.title,
+    )
 
 
 def _unused_name() -> Path:

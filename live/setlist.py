@@ -20,6 +20,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    PrivateAttr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -29,6 +30,9 @@ from pydantic import (
 from engine.errors import UserError
 from engine.path import Ending, Ends, Kind, segment_count
 from live.endpoint import networks, parse_endpoint
+from live.overlay.programs import parse_layers
+from live.overlay.settings import OverlayTable
+from live.overlay.state import Name as OverlayName
 from live.setlist_faults import Location, fault, place
 from live.show import CueFacts, Programme, find_cue
 
@@ -123,6 +127,7 @@ class ShowTable(BaseModel):
     psi: Psi = 0.7
     fit: Literal["contain", "cover", "mirror"] = "contain"
     detail: Detail = "auto"
+    overlay: OverlayName = "off"
     holding: File | None = None
 
 
@@ -157,17 +162,13 @@ class Mix(Part):
     @field_validator("layers")
     @classmethod
     def _readable(cls, layers: str) -> str:
-        first, last = _span(layers)
-        if last is not None and last < first:
-            raise ValueError(
-                'the last layer lies before the first; write "4-7", or "8-" to the end'
-            )
+        parse_layers(layers)
         return layers
 
     @property
     def span(self) -> tuple[int, int | None]:
         """First and last layer, counted from 0; None means to the end."""
-        return _span(self.layers)
+        return parse_layers(self.layers)
 
 
 class Key(Part):
@@ -215,6 +216,7 @@ class Cue(BaseModel):
     ends: Ends = "through"
     ending: Ending = "hold"
     fade: Annotated[float, _number(0, 10_000)] = 0.0
+    overlay: OverlayName | None = None
     detail: Detail
 
     @model_validator(mode="before")
@@ -290,8 +292,15 @@ class SetList(BaseModel):
 
     show: ShowTable
     cues: tuple[Cue, ...] = Field(alias="cue")
+    overlay: OverlayTable = Field(default_factory=dict, validate_default=True)
     osc: Osc = Osc()
     output: Output = Output()
+    _file: Path = PrivateAttr(default=Path())
+
+    @property
+    def file(self) -> Path:
+        """Where it was read from."""
+        return self._file
 
     @field_validator("cues", mode="before")
     @classmethod
@@ -321,6 +330,7 @@ def load_setlist(path: Path) -> SetList:
     context = replace(context, psi=show.psi, network=show.network, detail=show.detail)
     document["show"] = document.get("show", {})
     setlist = _validated(SetList, path, document, document, (), context)
+    setlist._file = path
     names = [cue.name for cue in setlist.cues]
     for i, name in enumerate(names):
         if name in names[:i]:
@@ -337,18 +347,9 @@ def bundled() -> SetList:
 def programme(setlist: SetList) -> Programme:
     """What the show's state needs to know of the cues."""
     return tuple(
-        CueFacts(cue.name, cue.duration, cue.ending, cue.fade, cue.tempo) for cue in setlist.cues
+        CueFacts(cue.name, cue.duration, cue.ending, cue.fade, cue.tempo, cue.overlay)
+        for cue in setlist.cues
     )
-
-
-def _span(layers: str) -> tuple[int, int | None]:
-    match = re.fullmatch(r"\s*(\d{1,3})\s*(?:(-)\s*(\d{1,3})?)?\s*", layers, re.ASCII)
-    if match is None:
-        raise ValueError('must be layers like "8-" or "4-7", counted from 0')
-    first, dash, last = match.groups()
-    if not dash:
-        return int(first), int(first)
-    return int(first), int(last) if last else None
 
 
 def _parsed(path: Path) -> dict[str, Any]:

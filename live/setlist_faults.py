@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -88,9 +88,12 @@ def _did_you_mean(word: object, accepted: Sequence[str]) -> str:
 
 def _accepted(model: type[BaseModel], location: Location) -> list[str]:
     """The keys of the table in which a location lies."""
-    for step in location[:-1]:
-        if isinstance(step, str):
-            model = _inner(_fields(model)[step])
+    steps = iter(step for step in location[:-1] if isinstance(step, str))
+    for step in steps:
+        annotation = _fields(model)[step]
+        model = _inner(annotation)
+        if get_origin(annotation) is dict:
+            next(steps, None)  # tables by names of the user's own
     return list(_fields(model))
 
 
@@ -101,6 +104,7 @@ def _fields(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _inner(annotation: Any) -> type[BaseModel]:
-    """The table within `Table | None` or `tuple[Table, ...]`."""
-    inner = next((part for part in get_args(annotation) if part not in (..., type(None))), None)
+    """The table within `Table | None`, `tuple[Table, ...]` or `dict[str, Table]`."""
+    parts = [part for part in get_args(annotation) if part not in (..., type(None), str)]
+    inner = next(iter(parts), None)
     return annotation if inner is None else _inner(inner)

@@ -200,14 +200,39 @@ CHORUS = '[[cue]] 2 "chorus"'
     [
         # wrong keys
         ("tempo = 100", "temp = 100", "[show] temp: no such key, did you mean tempo?; accepted are"
-            " title, network, tempo, psi, fit, detail, holding"),
+            " title, network, tempo, psi, fit, detail, overlay, holding"),
         ("[show]", "[shw]", "[shw]: no such key, did you mean show?"),
         ("path =", "pth =", f"{CHORUS} pth: no such key, did you mean path?"),
         ("{seed = 21, beats", "{seed = 21, beat", f"{CHORUS} keys[1].beat (seed 21): no such key,"
             " did you mean beats?; accepted are seed, latent, psi, beats, class, cutoff, mix"),
         ('layers = "4-7"', 'layer = "4-7"', f"{CHORUS} keys[1].mix.layer (seed 21): no such key,"
             " did you mean layers?"),
-        ('"bezier"', '"bezier"\noverlay = "desktop"', f"{CHORUS} overlay: no such key; accepted"),
+        ('"bezier"', '"bezier"\ncover = "desktop"', f"{CHORUS} cover: no such key, did you mean"),
+        # the overlay
+        ('"bezier"', '"bezier"\noverlay = "dektop"', f"{CHORUS} overlay: 'dektop' is none of"
+            ' "off", "terminal", "split", "desktop", did you mean desktop?'),
+        ("psi = 0.6", 'overlay = "all"', "[show] overlay: 'all' is none of"),
+        ("[show]", "[overlay]\nthme = 'yaru'\n[show]", "[overlay] thme: no such key, did you mean"
+            " theme?; accepted are theme, scale, opacity, terminal, monitor, picture, programs"),
+        ("[show]", "[overlay]\ntheme = 'yaro'\n[show]", "[overlay] theme: there is no theme"
+            " 'yaro', did you mean yaru?; accepted are paper, yaru and files that end in .toml"),
+        ("[show]", "[overlay]\nscale = 0\n[show]", "[overlay] scale: must be greater than or"),
+        ("[show]", "[overlay.termnal]\n[show]", "[overlay] termnal: no such key, did you mean"
+            " terminal?"),
+        ("[show]", "[overlay.monitor]\nrate = 9\n[show]", "[overlay] monitor.rate: no such key;"
+            " accepted are shown, opacity, place, title"),
+        ("[show]", "[overlay.terminal]\nplace = [0, 0, 1]\n[show]", "[overlay] terminal.place: must"
+            " be [left, top, width, height] in parts of the picture, got [0, 0, 1]"),
+        ("[show]", "[overlay.terminal]\nplace = [0, 0, 1, 0]\n[show]", "[overlay] terminal.place:"
+            " [0, 0, 1, 0]: left and top are -1 to 2, width and height 0.02 to 2"),
+        ("[show]", "[overlay.terminal.place]\ntiles = [0, 0, 1, 1]\n[show]", "[overlay]"
+            " terminal.place: no overlay 'tiles'; accepted are terminal, split, desktop"),
+        ("[show]", "[overlay.terminal]\nprogram = 'latent'\n[show]", "[overlay]: terminal.program:"
+            " no program 'latent'; accepted are latents, waterfall, styles, log"),
+        ("[show]", "[overlay.programs.mine]\nrat = 3\n[show]", "[overlay] programs.mine.rat: no"
+            " such key, did you mean rate?"),
+        ("[show]", "[overlay.programs.mine]\nframe = ['{bet}']\n[show]", "[overlay]"
+            " programs.mine.frame[0]: no field '{{bet}}'; accepted are frame, time"),
         # wrong types and ranges
         ("tempo = 100", 'tempo = "100"', "[show] tempo: must be a valid number, got '100'"),
         ("tempo = 100", "tempo = true", "[show] tempo: must be a valid number"),

@@ -71,7 +71,8 @@ class Line(NamedTuple):
 class Atlas:
     """Coverage of all glyphs, and where they lie.
 
-    pixels: uint8 [height, width], row 0 on top; at most 4096 either way. cell: width and height of
+    pixels: uint8 [height, width], row 0 on top; at most 4096 either way. mono_px, sans_px: the
+    sizes of the fonts. cell: width and height of
     the terminal's cells in px; ascent: px from a cell's top to its baseline. sans_height,
     sans_ascent: the same of a line of the interface. solid: (u, v) of a texel that is covered, in
     the midst of others, for filled rectangles.
@@ -85,6 +86,7 @@ class Atlas:
         """
         if max(mono_px, sans_px) > _MAX_PX:
             raise ValueError(f"a font of {max(mono_px, sans_px)} px is too large for an atlas")
+        self.mono_px, self.sans_px = mono_px, sans_px
         fonts = theme.fonts
         mono = [Typeface(names, theme.folder, mono_px) for names in (fonts.mono, fonts.mono_bold)]
         sans = [Typeface(names, theme.folder, sans_px) for names in (fonts.sans, fonts.sans_bold)]

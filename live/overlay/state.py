@@ -41,9 +41,9 @@ LAYOUTS: Mapping[Name, Mapping[PaneName, Place]] = MappingProxyType(
             "monitor": Place(0.603, 0.06, 0.385, 0.88),
         },
         "desktop": {
-            "terminal": Place(0.049, 0.042, 0.468, 0.946),
-            "monitor": Place(0.523, 0.042, 0.471, 0.42),
-            "picture": Place(0.523, 0.472, 0.471, 0.516),
+            "terminal": Place(0.049, 0.042, 0.457, 0.946),
+            "monitor": Place(0.512, 0.042, 0.482, 0.45),
+            "picture": Place(0.512, 0.502, 0.482, 0.486),
         },
     }
 )

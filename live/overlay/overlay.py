@@ -1,0 +1,372 @@
+"""The overlay as the stage sees it: told what is to be seen, it draws that over the picture.
+
+What takes long, the glyphs of another size, is made on a thread; until they are there, the picture
+is shown without an overlay. All else belongs to the render thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import moderngl
+
+import shaders
+from live.compositor import Compositor, Layer, Rectangle, new_canvas, placed, release
+from live.gpus import Sample
+from live.overlay import desktop, drawing, monitor
+from live.overlay.atlas import Atlas
+from live.overlay.drawing import Drawing, Kit
+from live.overlay.panes import Look, Pane, TextPane
+from live.overlay.quads import Box, Colour, Easel, Setting, Sheet
+from live.overlay.settings import OverlayTable
+from live.overlay.state import Arrangement, PaneName, Window
+from live.overlay.stream import Caption, Identity, Stream
+
+TRANSLUCENT = 0.78  # the ground of panes that lie over the full picture
+STALE_S = 3.0  # see `live.overlay.monitor.screen`
+
+_PREMULTIPLIED = (moderngl.ONE, moderngl.ONE_MINUS_SRC_ALPHA)
+
+
+class Gauges(Protocol):
+    """What the GPU monitor reads: `live.gpus.Sampler`."""
+
+    @property
+    def latest(self) -> Sample | None:
+        """The newest sample, at once; None before the first."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """What there is to be seen over a program picture.
+
+    at: show time in ns; now: the clock in ns, as the gauges have it. level: the master. reveal: how
+    far the show has come in from what was there before its first picture. pictures: what the
+    picture's own window shows; their weights add up to 1.
+    """
+
+    at: int
+    now: int
+    arrangement: Arrangement
+    level: float
+    reveal: float
+    pictures: Sequence[Layer]
+    caption: Callable[[], Caption | None]
+
+
+class Overlay:
+    """Terminal, GPU monitor and desktop, over whatever picture."""
+
+    def __init__(
+        self,
+        ctx: moderngl.Context,
+        table: OverlayTable,
+        identity: Identity,
+        gauges: Gauges,
+        opened: datetime,
+    ) -> None:
+        """`opened`: local time at show time 0, for the clock in the bar and in the monitor."""
+        self._ctx = ctx
+        self._table = table
+        self._gauges = gauges
+        self._opened = opened
+        self._easel = Easel(ctx)
+        self._backdrop = _Backdrop(ctx, table)
+        self._furniture = _Furniture(self._easel)
+        self._terminal, self._monitor, self._picture = (
+            TextPane(self._easel),
+            TextPane(self._easel),
+            Pane(self._easel),
+        )
+        self._panes: dict[PaneName, Pane] = {
+            "terminal": self._terminal,
+            "monitor": self._monitor,
+            "picture": self._picture,
+        }
+        self._stream = Stream(table.program, identity, self._terminal.screen, 0)
+        self._seen: Sample | None = None
+        self._foundry = _Foundry(table)
+        self._kit: Kit | None = None
+        self._whole = False  # whether the last picture came to its end
+
+    def hear(self, at: int, address: str, args: Sequence[object]) -> None:
+        """A message came in at show time `at`, for programs that print them."""
+        self._stream.hear(at, address, args)
+
+    def prepare(self, size: tuple[int, int]) -> bool:
+        """Have what an output of `size` needs made; whether it is there."""
+        kit = self._foundry.kit(drawing.scale_of(size, self._table.scale))
+        if kit is not None and kit is not self._kit:
+            self._easel.take(kit.pixels)
+            self._kit = kit
+        return self._kit is not None
+
+    def wait(self, size: tuple[int, int]) -> None:
+        """The same, and wait for it: where no audience waits."""
+        self._foundry.wait(drawing.scale_of(size, self._table.scale))
+        self.prepare(size)
+
+    def covers(self, view: View) -> bool:
+        """Whether nothing of the picture behind is seen, so that it need not be drawn.
+
+        Never after a picture in which something went wrong: rather the show without its desktop.
+        """
+        return self._whole and view.arrangement.backdrop == 1.0
+
+    def draw(self, compositor: Compositor, view: View) -> None:
+        """Draw over the program picture in the compositor's target.
+
+        Whatever is drawn takes `view.level` and `view.reveal` with it: a blackout blacks it out.
+        """
+        self._whole = False
+        if not self.prepare(compositor.size):
+            return
+        if view.reveal * view.level > 0.0:
+            self._begin(compositor)
+            if view.arrangement.backdrop > 0.0:
+                self._draw_desktop(compositor, view)
+            for window in view.arrangement.windows:
+                self._draw_window(compositor, window, view)
+            self._ctx.enable_only(moderngl.NOTHING)
+        self._whole = True
+
+    def release(self) -> None:
+        """Free what was made on the GPU, and let threads go."""
+        self._foundry.close()
+        for pane in self._panes.values():
+            pane.release()
+        self._furniture.release()
+        self._backdrop.release()
+        self._easel.release()
+
+    def _begin(self, compositor: Compositor) -> None:
+        compositor.target.use()
+        self._ctx.enable_only(moderngl.BLEND)
+        self._ctx.blend_func = _PREMULTIPLIED
+
+    def _wall(self, at: int) -> datetime:
+        return self._opened + timedelta(microseconds=at // 1000)
+
+    def _draw_desktop(self, compositor: Compositor, view: View) -> None:
+        assert self._kit is not None
+        opacity = view.arrangement.backdrop * view.reveal
+        self._backdrop.draw(compositor, opacity, view.level)
+        self._begin(compositor)
+        running = tuple(window.pane for window in view.arrangement.windows)
+        clock = f"{self._wall(view.at):%b} {self._wall(view.at).day}  {self._wall(view.at):%H:%M}"
+        self._furniture.lay_out(compositor.size, clock, running, self._kit)
+        setting = Setting(compositor.size, (0, 0), opacity=opacity, level=view.level)
+        self._easel.draw(self._furniture.sheet, setting)
+
+    def _draw_window(self, compositor: Compositor, window: Window, view: View) -> None:
+        assert self._kit is not None
+        place = _pixels(window, compositor.size)
+        pane = self._panes[window.pane]
+        pane.lay_out(place, self._look(window.pane, place, view))
+        if pane is self._terminal:
+            self._run_terminal(view)
+        elif pane is self._monitor:
+            self._read_gauges(view)
+        assert pane.sheet is not None
+        opacity = window.opacity * view.reveal
+        pivot = (window.pivot[0] * place.width, window.pivot[1] * place.height)
+        setting = Setting(
+            compositor.size,
+            (place.left, place.top),
+            pivot,
+            window.zoom,
+            pane.scroll(),
+            opacity,
+            view.level,
+        )
+        self._easel.draw(pane.sheet, setting)
+        if window.pane == "picture":
+            self._draw_pictures(compositor, window, place, view)
+
+    def _draw_pictures(
+        self, compositor: Compositor, window: Window, place: Box, view: View
+    ) -> None:
+        """The picture in its window, zoomed with it."""
+        assert self._kit is not None
+        inner = desktop.content(place.width, place.height, self._kit)
+        pivot = (window.pivot[0] * place.width, window.pivot[1] * place.height)
+        edges = [
+            round(start + around + (edge - around) * zoom)
+            for start, around, zoom, edge in (
+                (place.left, pivot[0], window.zoom[0], inner.left),
+                (place.top, pivot[1], window.zoom[1], inner.top),
+                (place.left, pivot[0], window.zoom[0], inner.left + inner.width),
+                (place.top, pivot[1], window.zoom[1], inner.top + inner.height),
+            )
+        ]
+        within = Rectangle(edges[0], edges[1], edges[2] - edges[0], edges[3] - edges[1])
+        if within.width > 0 and within.height > 0:
+            compositor.inset(view.pictures, within, window.opacity * view.reveal, view.level)
+            self._begin(compositor)
+
+    def _run_terminal(self, view: View) -> None:
+        self._stream.advance(view.at, view.caption)
+        self._terminal.update()
+        self._terminal.show_cursor(self._stream.cursor_on(view.at))
+
+    def _read_gauges(self, view: View) -> None:
+        sample = self._gauges.latest
+        age = 0.0 if sample is None else (view.now - sample.taken_ns) / 1e9
+        screen = self._monitor.screen
+        if sample is not self._seen or sample is None or age > STALE_S or screen.changed:
+            lines = monitor.screen(sample, screen.columns, screen.rows, self._wall(view.at), age)
+            screen.show(lines)
+            self._seen = sample
+        self._monitor.update()
+        self._monitor.show_cursor(False)
+
+    def _look(self, name: PaneName, place: Box, view: View) -> Look:
+        assert self._kit is not None
+        theme = self._kit.theme
+        body: Colour = theme.desktop.viewer if name == "picture" else theme.terminal.background
+        if name != "picture" and view.arrangement.backdrop == 0.0:
+            body = (*body[:3], round(255 * TRANSLUCENT))
+        header = theme.desktop.header if name == "terminal" else theme.desktop.unfocused
+        hole = None
+        if name == "picture" and view.pictures:
+            inner = desktop.content(place.width, place.height, self._kit)
+            size = view.pictures[0].picture.size
+            left, top, width, height = placed(size, (inner.width, inner.height), "contain")
+            hole = Box(inner.left + left, inner.top + top, width, height)
+        return Look(self._kit, self._title(name), header, body, hole)
+
+    def _title(self, name: PaneName) -> str:
+        terminal = self._table.terminal
+        titles: dict[PaneName, str] = {
+            "terminal": f"{terminal.user}@{terminal.host}: ~",
+            "monitor": "GPU monitor",
+            "picture": "Image viewer",
+        }
+        return self._table.pane(name).title or titles[name]
+
+
+def _pixels(window: Window, size: tuple[int, int]) -> Box:
+    """Where a window is in an output of `size`."""
+    left, right = (
+        round(part * size[0])
+        for part in (window.place.left, window.place.left + window.place.width)
+    )
+    top, bottom = (
+        round(part * size[1]) for part in (window.place.top, window.place.top + window.place.height)
+    )
+    return Box(left, top, max(right - left, 1), max(bottom - top, 1))
+
+
+class _Foundry:
+    """Makes the glyphs of a scale on a thread, one at a time, and keeps the newest."""
+
+    def __init__(self, table: OverlayTable) -> None:
+        self._theme = table.theme
+        self._thread = ThreadPoolExecutor(1, "glyphs")
+        self._making: Future[Kit] | None = None
+        self._kit: Kit | None = None
+
+    def kit(self, scale: float) -> Kit | None:
+        """What fits the scale, or the last there was until that is made; None before the first.
+
+        Raises what making it raised.
+        """
+        if self._making is not None and self._making.done():
+            making, self._making = self._making, None
+            self._kit = making.result()
+        if self._making is None and (self._kit is None or self._kit.scale != scale):
+            self._making = self._thread.submit(self._make, scale, self._kit)
+        return self._kit
+
+    def wait(self, scale: float) -> None:
+        """Return when what fits the scale is made. Raises what making it raised."""
+        while (kit := self.kit(scale)) is None or kit.scale != scale:
+            assert self._making is not None
+            wait([self._making])
+
+    def _make(self, scale: float, before: Kit | None) -> Kit:
+        """Thread: the glyphs are drawn again only where their size is another."""
+        sizes = (drawing.mono_px(scale), drawing.sans_px(scale))
+        if before is not None and sizes == (before.atlas.mono_px, before.atlas.sans_px):
+            return Kit(scale, self._theme, before.atlas)
+        return Kit(scale, self._theme, Atlas(self._theme, *sizes))
+
+    def close(self) -> None:
+        """Let the thread go."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+class _Backdrop:
+    """The wallpaper: drawn once for a size of the output, then laid over the picture."""
+
+    def __init__(self, ctx: moderngl.Context, table: OverlayTable) -> None:
+        self._ctx = ctx
+        self._colours = table.theme.desktop.wallpaper
+        self._paint = ctx.vertex_array(shaders.build(ctx, "quad.vert", "wallpaper.frag"), [])
+        self._lay = ctx.vertex_array(shaders.build(ctx, "quad.vert", "backdrop.frag"), [])
+        self._canvas: moderngl.Framebuffer | None = None
+
+    def draw(self, compositor: Compositor, opacity: float, level: float) -> None:
+        """Lay it over the compositor's target, which is in use, with blending on."""
+        if self._canvas is None or self._canvas.size != compositor.size:
+            self._repaint(compositor)
+        assert self._canvas is not None
+        if opacity == level == 1.0:
+            self._ctx.copy_framebuffer(compositor.target, self._canvas)
+            return
+        self._canvas.color_attachments[0].use(0)  # type: ignore[union-attr]
+        self._lay.program["opacity"] = opacity
+        self._lay.program["level"] = level
+        self._lay.render(moderngl.TRIANGLE_STRIP, vertices=4)
+
+    def release(self) -> None:
+        """Free what was made on the GPU."""
+        if self._canvas is not None:
+            release(self._canvas)
+            self._canvas = None
+
+    def _repaint(self, compositor: Compositor) -> None:
+        canvas = new_canvas(self._ctx, compositor.size)
+        self.release()
+        self._canvas = canvas
+        canvas.use()
+        self._ctx.enable_only(moderngl.NOTHING)
+        stops = [tuple(channel / 255 for channel in colour[:3]) for colour in self._colours]
+        self._paint.program["screen"] = canvas.size
+        self._paint.program["colours"] = [*stops[:1] * (4 - len(stops)), *stops]
+        self._paint.render(moderngl.TRIANGLE_STRIP, vertices=4)
+        compositor.target.use()
+        self._ctx.enable_only(moderngl.BLEND)
+
+
+class _Furniture:
+    """Bar and dock, made anew when the minute or what is open changes."""
+
+    MOST = 2048  # quads: every line of a cross is one
+
+    def __init__(self, easel: Easel) -> None:
+        self.sheet = Sheet(easel, self.MOST)
+        self._drawn: tuple[object, ...] | None = None
+
+    def lay_out(
+        self, size: tuple[int, int], clock: str, running: tuple[PaneName, ...], kit: Kit
+    ) -> None:
+        """Follow what is to be seen."""
+        key = (size, clock, running, kit)
+        if key == self._drawn:
+            return
+        drawn = Drawing(kit)
+        desktop.bar(size[0], clock, drawn)
+        desktop.dock(size[1], running, drawn)
+        quads = drawn.quads()[: self.MOST]
+        self.sheet.write(quads, 0)
+        self.sheet.count = len(quads)
+        self._drawn = key
+
+    def release(self) -> None:
+        """Free the buffer."""
+        self.sheet.release()
