@@ -233,7 +233,8 @@ class Stage:
             for message in self._desk.messages(self.show, at, self.programme):
                 self._obey(message, at)
                 if self._overlay is not None:
-                    self._overlay.hear(at, message.address, message.args)
+                    address = f"{self.setlist.osc.prefix.rstrip('/')}/{message.address}"
+                    self._overlay.hear(at, address, message.args)
         self.show = control.advance(self.show, at, self.programme)
         if self.output.closing:
             self.end()

@@ -4,10 +4,11 @@ The engine's paths to a frame are measured first, by `live.engine_bench`, on the
 named. upload, composite and present are the stage's own work for one frame of the bundled network
 at 1280x720, and upload and composite that for a picture as large as the named network's as well;
 interval is the time between two frames at 30 a second, with the engine performing and stopped, and
-while a cue on another network is prepared, comes and fades in. osc_to_frame is the way of a message
-from a desk's socket to the first picture that obeys it: psi, which takes a new frame from the
-engine, and master, which the stage does by itself. It is sent at a random moment of a frame to the
-paused show, whose W+ then changes only because of it.
+while a cue on another network is prepared, comes and fades in. For overlay see
+`live.overlay_bench`. osc_to_frame is the way of a message from a desk's socket to the first picture
+that obeys it: psi, which takes a new frame from the engine, and master, which the stage does by
+itself. It is sent at a random moment of a frame to the paused show, whose W+ then changes only
+because of it.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from live.ensemble import Ensemble
 from live.offscreen import Offscreen
 from live.osc import OscServer, encode
 from live.outfile import check_writable, write_json
+from live.overlay_bench import overlay_rows
 from live.prompter import Prompter
 from live.setlist import SetList, bundled, load_setlist
 from live.source import Supervised
@@ -107,6 +109,7 @@ def _stage(side: int, device: str) -> Figures:
         closing.callback(offscreen.close)
         rows, facts = _show_rows(offscreen, prompter, device, side)
         rows.append(_change_row(offscreen, prompter, device))
+        rows += overlay_rows(offscreen)
         opengl = offscreen.ctx.info["GL_RENDERER"]
     return Figures(facts.device, facts.name, rows, {"OpenGL": opengl})
 
@@ -166,7 +169,9 @@ def _stage_rows(offscreen: Offscreen, resolution: int) -> list[Row]:
         compositor.show(offscreen.screen)
         offscreen.present()
 
-    return [_row(function.__name__, _timed(function)) for function in (upload, composite, present)]
+    return [
+        Row.of(function.__name__, _timed(function)) for function in (upload, composite, present)
+    ]
 
 
 def _interval_rows(stage: Stage) -> list[Row]:
@@ -191,8 +196,8 @@ def _interval_rows(stage: Stage) -> list[Row]:
     finally:
         engine.resume()
     return [
-        _row("interval", intervals[False]),
-        _row("interval (engine stopped)", intervals[True]),
+        Row.of("interval", intervals[False]),
+        Row.of("interval (engine stopped)", intervals[True]),
     ]
 
 
@@ -216,7 +221,7 @@ def _change_row(offscreen: Offscreen, prompter: Prompter, device: str) -> Row:
             intervals.append(_interval(stage))
             if second in ensemble.refused:
                 raise UserError(ensemble.refused[second])
-    return _row("interval (network change)", intervals)
+    return Row.of("interval (network change)", intervals)
 
 
 def _preparing(ensemble: Ensemble, network: Path) -> bool:
@@ -255,7 +260,7 @@ def _osc_rows(stage: Stage, desk: OscServer) -> list[Row]:
         ways = [_way(stage, desk, address, 0.4 if n % 2 else 0.9, seen) for n in range(MESSAGES)]
         turns = [turns for _, turns in ways]
         name = "osc_to_frame" if address == "psi" else f"osc_to_frame ({address})"
-        row = _row(name, [ms for ms, _ in ways])
+        row = Row.of(name, [ms for ms, _ in ways])
         rows.append(replace(row, frames_p50=float(np.median(turns)), frames_max=max(turns)))
     return rows
 
@@ -298,8 +303,3 @@ def _timed(action: Callable[[], None]) -> list[float]:
         action()
         times.append((time.perf_counter_ns() - started) / 1e6)
     return times[TURNS // 10 :]
-
-
-def _row(name: str, ms: list[float]) -> Row:
-    p50, p99, longest = (round(float(value), 3) for value in np.percentile(ms, (50, 99, 100)))
-    return Row(name, p50, p99, ms_max=longest)

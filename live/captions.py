@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from engine.link import Floats
 from live import control
 from live.ensemble import Ensemble
 from live.overlay.stream import Caption
@@ -14,6 +16,14 @@ from live.show import Programme, Reading, Show
 from live.source import Frame
 
 REMEMBERED = 256  # requests; an engine that is further behind gets no captions
+
+
+class _Taken(NamedTuple):
+    network: Path
+    at: int  # show time, ns
+    ws: Floats
+    asked_in: Show
+    number: int
 
 
 class Captions:
@@ -27,7 +37,7 @@ class Captions:
         self._programme = programme
         self._ensemble = ensemble
         self._asked: dict[int, Show] = {}  # by the frame's show time, oldest first
-        self._taken: tuple[Path, Frame, Show, int] | None = None
+        self._taken: _Taken | None = None
 
     def asked(self, show_time: int, show: Show) -> None:
         """A frame for that show time (ns) was asked for."""
@@ -36,19 +46,23 @@ class Captions:
             del self._asked[next(iter(self._asked))]
 
     def taken(self, network: Path, frame: Frame, number: int) -> None:
-        """It came, as the show's frame of that number, and is on screen from now on."""
-        show = self._asked.get(frame.header.show_time)
-        self._taken = None if show is None else (network, frame, show, number)
+        """It came, as the show's frame of that number, and is on screen from now on.
+
+        Its W+ is copied, some 3 us: the engine writes another frame's to the same place as soon as
+        the stage holds a later frame, shown or not.
+        """
+        at = frame.header.show_time
+        show = self._asked.get(at)
+        self._taken = None if show is None else _Taken(network, at, frame.ws.copy(), show, number)
 
     def newest(self) -> Caption | None:
-        """The caption of the frame on screen; its `ws` is only valid until the next is taken."""
+        """The caption of the frame on screen; None while there is none that was asked for here."""
         if self._taken is None:
             return None
-        network, frame, asked_in, number = self._taken
+        network, at, ws, asked_in, number = self._taken
         source = self._ensemble.source(network)
         if source is None or source.facts is None:
             return None
-        at = frame.header.show_time
         show = control.advance(asked_in, at, self._programme)
         cue = self._setlist.cues[show.voice.cue]
         return Caption(
@@ -61,7 +75,7 @@ class Captions:
             bpm=show.transport.bpm,
             psi=show.psi,
             weights=self._weights(network, show.readings(at)),
-            ws=frame.ws,
+            ws=ws,
             w_avg=source.facts.w_avg,
             device=source.facts.device.partition(" ")[0],  # "cuda:0 (NVIDIA H100)"
             resolution=source.facts.resolution,

@@ -13,6 +13,7 @@ import typer
 
 from engine.__main__ import main as engine_command
 from engine.errors import UserError
+from live.overlay.state import NAMES
 from live.performance import Options, perform
 from live.setlist import bundled, load_setlist
 
@@ -58,6 +59,12 @@ def _size(text: str) -> tuple[int, int]:
 def _device(name: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name, re.ASCII):
         raise typer.BadParameter(f"{name!r}: devices are auto, cpu, cuda, cuda:N and mps")
+    return name
+
+
+def _overlay(name: str | None) -> str | None:
+    if name is not None and name not in NAMES:
+        raise typer.BadParameter(f"{name!r}: overlays are {', '.join(NAMES)}")
     return name
 
 
@@ -109,6 +116,12 @@ def play(
         str | None, typer.Option(metavar="NAME|N", help="The cue to begin with.")
     ] = None,
     device: Device = "auto",
+    overlay: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(NAMES), callback=_overlay, help="What is over the picture at first."
+        ),
+    ] = None,
     record: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record what the audience sees (.mp4).")
     ] = None,
@@ -128,7 +141,8 @@ def play(
     """Perform a set list, on the projector or without a display.
 
     Keys: space plays and pauses, arrows and 1-9 choose cues, T taps the tempo, B is blackout,
-    Z freezes, F is full screen, H tells the rest, Esc twice ends the show.
+    Z freezes, O goes through the overlays, F is full screen, H tells the rest, Esc twice ends the
+    show.
     """
     options = Options(
         monitor=monitor,
@@ -138,6 +152,7 @@ def play(
         osc=osc,
         cue=cue,
         device=device,
+        overlay=overlay,
         record=record,
         headless=headless,
         seconds=seconds,

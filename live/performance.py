@@ -23,6 +23,7 @@ from PIL import Image, ImageOps
 from engine.errors import UserError
 from engine.weights.containers import glance
 from live import BEGAN, keys
+from live.addresses import Message
 from live.app import Output, Stage
 from live.clock import WallClock
 from live.ensemble import Ensemble
@@ -59,6 +60,7 @@ class Options:
     osc: str | None = None
     cue: str | None = None
     device: str = "auto"
+    overlay: str | None = None
     record: Path | None = None
     headless: bool = False
     seconds: float | None = None
@@ -107,6 +109,8 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
             cue=cue,
             seconds=options.seconds,
         )
+        if options.overlay is not None:
+            stage.obey(Message("overlay", (options.overlay,)))
         signals.end = stage.end
         stage.run()
         ended = clock.now()

@@ -263,7 +263,7 @@ def test_the_log_prints_what_the_desk_sends(perform):
     stage, overlay, _ = perform(*desk, text=log)
     turned_until(stage, 4)
     text = text_of(overlay._terminal.screen)
-    assert re.search(r"2\.0\d+ +psi +0\.25", text)
+    assert re.search(r"2\.0\d+ +/anthesis/psi +0\.25", text)
     assert "\x1b" not in text
     assert re.search(r"cue/go +.*\[2Jtwo", text)
     assert stage.faults.count == 0
@@ -309,3 +309,15 @@ def test_frames_of_another_engine_have_captions_too(perform):
     fakes[0].facts = replace(fakes[0].facts, device="cuda:1 (NVIDIA H100)")
     turned_until(stage, 2)
     assert stage._captions.newest().device == "cuda:1"
+
+
+def test_a_caption_keeps_its_numbers_when_the_engine_writes_over_them(perform):
+    """Its slot is free as soon as the stage holds a later frame, be that shown or not."""
+    stage, _, fakes = perform()
+    turned_until(stage, 1)
+    before = stage._captions.newest().ws.copy()
+    stage.obey(Message("freeze", (1,)))
+    stage.last_frame.ws[:] = 7.0
+    stage.turn()
+    np.testing.assert_array_equal(stage._captions.newest().ws, before)
+    assert fakes[0].asked

@@ -22,7 +22,7 @@ from live.compositor import Compositor, Layer, Look
 from live.fake_source import fake_picture
 from live.gpus import Card, CardHistory, Histories, Host, Process, Sample
 from live.offscreen import Offscreen
-from live.overlay import quads
+from live.overlay import drawing, quads
 from live.overlay.overlay import TRANSLUCENT, Overlay, View
 from live.overlay.settings import OverlayTable
 from live.overlay.state import (
@@ -363,6 +363,14 @@ def test_everything_scales_with_one_number(project) -> None:
     assert large.px(46) == 2 * small.px(46) + 1  # 15.3, 30.7
     assert large.atlas.cell[0] == 2 * small.atlas.cell[0]
     assert large.atlas.sans_px > small.atlas.sans_px
+
+
+def test_what_is_too_large_to_be_drawn_is_drawn_smaller(gl: moderngl.Context) -> None:
+    assert drawing.scale_of((16384, 16384), 4.0) == drawing.LARGEST_SCALE
+    projector = Projector(gl, (3840, 2160), "scale = 4.0")
+    huge = Place(-1.0, -1.0, 2.0, 2.0)
+    projector.seen(Arrangement(1.0, (Window("terminal", huge, 1.0), Window("monitor", huge, 1.0))))
+    projector.release()
 
 
 def test_a_theme_is_only_colours(project) -> None:

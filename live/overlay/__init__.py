@@ -1,13 +1,16 @@
 """What can be drawn over the picture: the music video's desktop, its terminal and its GPU monitor.
 
-state       which overlay is on, where its panes are, what moves: pure, part of the show's state
-stream      what the terminal types and prints, from programs that are data
-tensor      numbers as torch prints them
-monitor     the GPU monitor's text, from what `live.gpus` samples
-screen      a grid of characters that scrolls: both panes are one
-theme       colours and fonts, from a small file
-atlas       every glyph in one texture, at the output's scale
-desktop     wallpaper, bar, dock, the frames of windows
-quads       all of it on the GPU: one kind of instance, one draw call a pane
-director    the whole, as the stage sees it
+overlay       the whole, as the stage sees it
+state         which overlay is on, where its panes are, what moves: pure, part of the show's state
+settings      [overlay] of a set list
+panes         windows as they are drawn; of a screen only the rows that changed
+screen, text  a grid of characters that scrolls, and what is written on it
+stream        what the terminal types and prints, from programs that are data
+programs      those programs, and templates that can do nothing else
+tensor        numbers as torch prints them
+monitor       the GPU monitor's lines, of what `live.gpus` samples: cards, frames, figures, graphs
+desktop       wallpaper, bar, dock, the frames of windows, by drawing
+quads         all of it on the GPU: one kind of instance, cut from one atlas
+atlas         every glyph, from typefaces and what is drawn by arithmetic; beside them shapes
+theme         colours and fonts, from a small file
 """

@@ -19,6 +19,7 @@ from live.overlay.theme import Theme
 FULL_WIDTH, FULL_HEIGHT = 1920, 1080
 MONO, SANS = 18, 16  # pixels of the fonts: 100 columns in a pane of the desktop
 SMALLEST_MONO, SMALLEST_SANS = 6, 7
+LARGEST_SCALE = 5.0  # beyond it the glyphs do not fit into one texture
 LARGEST_RADIUS, SHADOW = 18, 26
 
 TOP, ALL = (True, True, False, False), (True, True, True, True)  # corners
@@ -27,7 +28,7 @@ _CLEAR = (0, 0, 0, 0)
 
 def scale_of(size: tuple[int, int], factor: float) -> float:
     """The scale for an output of `size`: its smaller side decides, so that 100 columns fit."""
-    return factor * min(size[0] / FULL_WIDTH, size[1] / FULL_HEIGHT)
+    return min(factor * min(size[0] / FULL_WIDTH, size[1] / FULL_HEIGHT), LARGEST_SCALE)
 
 
 def mono_px(scale: float) -> int:

@@ -27,6 +27,7 @@ from live.overlay.state import Arrangement, PaneName, Window
 from live.overlay.stream import Caption, Identity, Stream
 
 TRANSLUCENT = 0.78  # the ground of panes that lie over the full picture
+MOST_PIXELS = 30_000  # of a window's side; quads count in 16 bits
 STALE_S = 3.0  # see `live.overlay.monitor.screen`
 
 _PREMULTIPLIED = (moderngl.ONE, moderngl.ONE_MINUS_SRC_ALPHA)
@@ -258,7 +259,8 @@ def _pixels(window: Window, size: tuple[int, int]) -> Box:
     top, bottom = (
         round(part * size[1]) for part in (window.place.top, window.place.top + window.place.height)
     )
-    return Box(left, top, max(right - left, 1), max(bottom - top, 1))
+    width, height = right - left, bottom - top
+    return Box(left, top, min(max(width, 1), MOST_PIXELS), min(max(height, 1), MOST_PIXELS))
 
 
 class _Foundry:

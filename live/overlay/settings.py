@@ -15,7 +15,7 @@ _TABLE = ConfigDict(frozen=True, extra="forbid")
 
 Text: TypeAlias = Annotated[str, Field(strict=True, min_length=1, max_length=60)]
 Share: TypeAlias = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
-Scale: TypeAlias = Annotated[float, Field(strict=True, ge=0.25, le=8, allow_inf_nan=False)]
+Scale: TypeAlias = Annotated[float, Field(strict=True, ge=0.25, le=4, allow_inf_nan=False)]
 
 
 def _theme(value: object, info: ValidationInfo) -> Theme:

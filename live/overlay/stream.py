@@ -58,7 +58,7 @@ class Caption:
     bpm: float
     psi: float
     weights: tuple[tuple[str, float], ...]  # of the keys, by what they are called
-    ws: NDArray[np.float32]  # [num_ws, w_dim]; read only while the caption is asked for
+    ws: NDArray[np.float32]  # [num_ws, w_dim]
     w_avg: NDArray[np.float32]  # [w_dim]
     device: str  # torch's name of it: "cpu", "cuda:0"
     resolution: int

@@ -15,6 +15,7 @@ from gpu_networks import config_f
 
 ROOT = Path(__file__).parent.parent.parent
 NEEDED = ("moderngl", "pydantic", "typer", "pythonosc", "pynvml", "PIL", "psutil")
+OVERLAID_MS = {"p50": 1.0, "p99": 2.0}  # of the stage's own work, over the show without it
 RATES = {"1920x1080": 240, "3840x2160": 100}  # frames a second
 SPARE = 1.05  # asked for, of what is wanted: a pace that is kept exactly is never exceeded
 SECONDS = 10
@@ -33,6 +34,19 @@ def stage(told: Told) -> Iterator[Line]:
             yield Line("stage", size, verdict=f"{FAILED}: {error}")
             continue
         yield from _lines(size, rate, summary)
+    yield from _overlaid(told, setlist)
+
+
+def _overlaid(told: Told, setlist: Path) -> Iterator[Line]:
+    """What the desktop adds to the stage's own work at 1920x1080 and 60 frames a second."""
+    work = {}
+    for name in ("off", "desktop"):
+        summary = _performed(told, setlist, "1920x1080", 60, "--overlay", name)
+        work[name] = summary["stage_ms"]
+        yield at_most("stage", f"overlay {name}, faults", summary["stage_faults"], "", 0)
+    for key, most in OVERLAID_MS.items():
+        over = work["desktop"][key] - work["off"][key]
+        yield at_most("stage", f"overlay desktop, {key} over off", over, " ms", most)
 
 
 def _setlist(told: Told) -> Path:
@@ -46,12 +60,12 @@ def _setlist(told: Told) -> Path:
     return path
 
 
-def _performed(told: Told, setlist: Path, size: str, rate: int) -> dict[str, Any]:
+def _performed(told: Told, setlist: Path, size: str, rate: int, *options: str) -> dict[str, Any]:
     """The statistics of a show. Raises RuntimeError with its last words if it failed."""
     stats = told.folder / f"{size}.json"
     command = [sys.executable, "-m", "live", "play", str(setlist), "--headless", "--size", size]
     command += ["--fps", f"{rate * SPARE:g}", "--seconds", str(SECONDS), "--stats", str(stats)]
-    command += ["--device", "cuda"]
+    command += ["--device", "cuda", *options]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=SECONDS + 120)
     if done.returncode or not stats.exists():
         words = done.stderr.strip().splitlines() or ["nothing said"]
