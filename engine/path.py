@@ -114,7 +114,9 @@ class Path:
         self._keys = chain[1:-1]
         self._leaving, self._arriving = _tangents(kind, chain, spacing)
         shares = _chain(np.eye(len(points))[:, None], ends, ending)
-        self._shares = (shares[1:-1], *_tangents(kind, shares, spacing))
+        own = tangents is None and handles is None
+        slopes = _tangents(kind, shares, spacing)
+        self._shares = (shares[1:-1], *(slope * own for slope in slopes))
         if tangents is not None:
             self._set_tangents(kind, np.asarray(tangents, np.float64), lengths)
         if handles is not None:

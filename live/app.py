@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +20,7 @@ from engine.link import Floats
 from engine.path import Path as Morph
 from live import control
 from live.cadence import Cadence, Orders, budget
-from live.captions import Captions
+from live.captions import Captions, identity
 from live.clock import Clock, Outlook, Pacer
 from live.compositor import Compositor, Layer, Look
 from live.control import Message
@@ -135,8 +136,10 @@ class Stage:
         self._desk = desk
         self._tape = tape
         self._overlay = overlay
+        self._told_cue = cue  # that the overlay knows of
         self._captions = Captions(setlist, self.programme, ensemble)
-        self._view: View | None = None  # what the overlay is to show in this turn
+        self._view: View | None = None  # what the overlay is to show in this turn...
+        self._plain: tuple[list[Layer], Look] = ([], Look())  # ...and the picture without it
         self._told: set[Path] = set()  # refused networks that the operator knows of
         self._keyboard = Keyboard()
         self._mixer = Mixer()
@@ -231,8 +234,8 @@ class Stage:
                 self._obey(message, at)
         if self._desk is not None:
             for message in self._desk.messages(self.show, at, self.programme):
-                self._obey(message, at)
-                if self._overlay is not None:
+                obeyed = self._obey(message, at)
+                if obeyed and self._overlay is not None:  # nothing else that strangers write
                     address = f"{self.setlist.osc.prefix.rstrip('/')}/{message.address}"
                     self._overlay.hear(at, address, message.args)
         self.show = control.advance(self.show, at, self.programme)
@@ -242,6 +245,9 @@ class Stage:
     def _tend(self, at: int) -> None:
         now = at + self._began
         due = self._network(self.show.voice.cue)
+        if self._overlay is not None and self.show.voice.cue != self._told_cue:
+            self._told_cue = self.show.voice.cue
+            self._overlay.play(identity(self.setlist, self._told_cue), at)
         following = control.upcoming(self.show, self.programme)
         next_up = due if following is None else self._network(following)
         self.ensemble.tend(due, self._mixer.shown, next_up, now)
@@ -255,6 +261,7 @@ class Stage:
             self._pictures.pop(network).release()
         for network in self._orders.keys() - {due, *self._mixer.shown}:
             del self._orders[network]
+            self._captions.forget(network)
         for source in self.ensemble.sources:
             self._frame_paths.tend(source)
         self.statistics.sample_memory(now, self.ensemble.sources)
@@ -325,14 +332,15 @@ class Stage:
             return
         self._pictures[network] = picture
         self.statistics.frame_taken(frame)
+        self._captions.taken(network, frame, self.statistics.generated)
         if network == self._network(self.show.voice.cue):
             self._fresh = header.show_time
             self.last_frame = frame
-            self._captions.taken(network, frame, self.statistics.generated)
         if not self._mixer.shown:
             self._begin_to_play(at)
 
     def _compose(self, at: int) -> None:
+        self._view = None  # what goes wrong here leaves the last picture as it was, overlay and all
         self.compositor.resize(self.output.size)
         if not self.show.frozen:  # a frozen cross-fade goes on from where it stands
             self._mixed_for += at - self._composed_at
@@ -347,8 +355,12 @@ class Stage:
             fit=self.setlist.show.fit,
             master=self.show.level(at) * self._curtain(at),
         )
-        self._view = self._seen_over(mix, look, at)
-        self.compositor.compose(self._behind(mix), look)
+        layers = self._layers(mix.first, 1.0 - mix.amount) + self._layers(mix.second, mix.amount)
+        self._plain = (layers, look)
+        view = self._seen_over(mix, look, at)
+        covered = self._overlay is not None and self._overlay.covers(view)
+        self.compositor.compose(self._holding_alone(mix) if covered else layers, look)
+        self._view = view
         if self._holding is not None and len(self._mixer.shown) == 1 and mix.first is not None:
             self._holding.release()  # it has had its time
             self._holding = None
@@ -357,6 +369,9 @@ class Stage:
         try:
             if self._overlay is not None and self._view is not None:
                 self._overlay.draw(self.compositor, self._view)
+        except Exception:
+            self.compositor.compose(*self._plain)  # the show goes on without what is over it
+            raise
         finally:
             self.compositor.show(self.output.screen)
 
@@ -394,7 +409,8 @@ class Stage:
 
     # What the steps are made of
 
-    def _obey(self, message: Message, at: int) -> None:
+    def _obey(self, message: Message, at: int) -> bool:
+        """Whether it could be obeyed."""
         if message.address == "quit":
             self.end()
         elif message.address == "fullscreen":
@@ -406,6 +422,8 @@ class Stage:
                 self.show = control.apply(self.show, message, at, self.programme)
             except ValueError as error:  # a cue that does not exist, a tempo out of range
                 log.warning("%s: %s", message.address, error)
+                return False
+        return True
 
     def _begin_to_play(self, at: int) -> None:
         """The first picture is there: from here the clock drives the path, and nothing stops it."""
@@ -423,12 +441,9 @@ class Stage:
             return [] if picture is None else picture.layers(self._mixed_for, share)
         return [] if self._holding is None else [Layer(self._holding, share)]
 
-    def _behind(self, mix: Mix) -> list[Layer]:
-        """What lies behind the overlay: nothing of the show's pictures where it covers them."""
-        layers = self._layers(mix.first, 1.0 - mix.amount)
-        if self._overlay is None or self._view is None or not self._overlay.covers(self._view):
-            return layers + self._layers(mix.second, mix.amount)
-        return layers if mix.first is None else []
+    def _holding_alone(self, mix: Mix) -> list[Layer]:
+        """What lies behind an overlay that covers the show's pictures and may still fade in."""
+        return self._layers(None, 1.0 - mix.amount) if mix.first is None else []
 
     def _seen_over(self, mix: Mix, look: Look, at: int) -> View:
         """What the overlay shows; before the first picture nothing, and with that it fades in."""
@@ -446,7 +461,7 @@ class Stage:
             level=look.master,
             reveal=reveal,
             pictures=pictures,
-            caption=self._captions.newest,
+            caption=partial(self._captions.newest, mix.second if mix.amount > 0.5 else mix.first),
         )
 
     def _smaller(self) -> int | None:

@@ -48,7 +48,6 @@ class Card:
     memory_used: int | None = None  # bytes
     memory_total: int | None = None  # bytes
     utilisation: float | None = None  # %
-    memory_utilisation: float | None = None  # % of the time memory was read or written
     sm_clock: int | None = None  # MHz
     memory_clock: int | None = None  # MHz
     compute_mode: str | None = None

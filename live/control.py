@@ -40,6 +40,7 @@ __all__ = [
     "position",
     "upcoming",
     "value_of",
+    "within",
 ]
 
 
@@ -238,10 +239,14 @@ _ACTIONS: Mapping[str, _Action] = {
 def position(show: Show, at: int, programme: Programme) -> float:
     """Where in its cue the show is at `at`, to which it was advanced: 0 to 1."""
     facts = programme[show.voice.cue]
-    beat = show.voice.beat(show.transport, at)
+    return within(show.voice.beat(show.transport, at), facts) / facts.duration
+
+
+def within(beat: float, facts: CueFacts) -> float:
+    """A beat since a cue's beginning as one of its path: wrapped in a loop, else clamped."""
     if facts.ending == "loop":
-        return beat % facts.duration / facts.duration
-    return min(max(beat / facts.duration, 0.0), 1.0)
+        return beat % facts.duration
+    return min(max(beat, 0.0), facts.duration)
 
 
 def _remaining(ramp: Ramp, at: int) -> float:
@@ -255,9 +260,7 @@ def _pane_answers(pane: PaneName) -> dict[str, _Answer]:
     return {
         f"overlay/pane/{pane}": lambda show, at, _: (int(show.overlay.panes[pane].shown),),
         f"overlay/pane/{pane}/opacity": lambda show, at, _: (show.overlay.panes[pane].opacity,),
-        f"overlay/pane/{pane}/place": lambda show, at, _: (
-            overlay.place_of(show.overlay, pane) or ()
-        ),
+        f"overlay/pane/{pane}/place": lambda show, at, _: overlay.place_of(show.overlay, pane),
     }
 
 

@@ -174,7 +174,6 @@ class Driver:
             memory_used=None if memory is None else memory.used,
             memory_total=None if memory is None else memory.total,
             utilisation=None if busy is None else busy.gpu,
-            memory_utilisation=None if busy is None else busy.memory,
             sm_clock=self._ask(clock, handle, sm),
             memory_clock=self._ask(clock, handle, self._nvml.NVML_CLOCK_MEM),
             compute_mode=COMPUTE_MODES.get(self._ask("nvmlDeviceGetComputeMode", handle)),

@@ -17,13 +17,13 @@ from functools import partial
 import numpy as np
 
 from engine.bench.figures import Row
+from live.captions import identity
 from live.compositor import Compositor, Layer, Look
 from live.gpus import Sampler
 from live.offscreen import Offscreen
 from live.overlay.overlay import Overlay, View
 from live.overlay.state import NAMES, Name, OverlayState, arranged
 from live.overlay.stream import Caption
-from live.performance import identity
 from live.setlist import bundled
 from live.texture import Picture
 

@@ -25,6 +25,7 @@ from engine.weights.containers import glance
 from live import BEGAN, keys
 from live.addresses import Message
 from live.app import Output, Stage
+from live.captions import identity
 from live.clock import WallClock
 from live.ensemble import Ensemble
 from live.gpus import Sampler
@@ -32,7 +33,6 @@ from live.offscreen import Offscreen, is_software
 from live.osc import Counts, OscServer
 from live.outfile import check_writable
 from live.overlay.overlay import Overlay
-from live.overlay.stream import Identity
 from live.prompter import Prompter
 from live.setlist import SetList
 from live.source import Supervised
@@ -227,19 +227,6 @@ def _overlay(setlist: SetList, cue: int, output: Output, closing: ExitStack) -> 
     closing.callback(overlay.release)
     overlay.prepare(output.size)
     return overlay
-
-
-def identity(setlist: SetList, cue: int) -> Identity:
-    """Who plays what, as the terminal's scripts have it."""
-    terminal = setlist.overlay.terminal
-    return Identity(
-        user=terminal.user,
-        host=terminal.host,
-        setlist=setlist.file.name,
-        cue=setlist.cues[cue].name,
-        network=setlist.cues[cue].network.name,
-        title=setlist.show.title,
-    )
 
 
 def _unused_name() -> Path:

@@ -217,6 +217,7 @@ class Cue(BaseModel):
     ending: Ending = "hold"
     fade: Annotated[float, _number(0, 10_000)] = 0.0
     overlay: OverlayName | None = None
+    program: Text | None = None
     detail: Detail
 
     @model_validator(mode="before")
@@ -331,12 +332,23 @@ def load_setlist(path: Path) -> SetList:
     document["show"] = document.get("show", {})
     setlist = _validated(SetList, path, document, document, (), context)
     setlist._file = path
-    names = [cue.name for cue in setlist.cues]
-    for i, name in enumerate(names):
-        if name in names[:i]:
-            where = place(document, ("cue", i, "name"))
-            raise UserError(f"{path}: {where}: cue {names.index(name) + 1} has that name already")
+    _check_names(setlist, document)
     return setlist
+
+
+def _check_names(setlist: SetList, document: Mapping[str, Any]) -> None:
+    """What a cue calls itself and what it calls for. Raises UserError, one line."""
+    names = [cue.name for cue in setlist.cues]
+    for i, cue in enumerate(setlist.cues):
+        if cue.name in names[:i]:
+            where = place(document, ("cue", i, "name"))
+            first = names.index(cue.name) + 1
+            raise UserError(f"{setlist.file}: {where}: cue {first} has that name already")
+        try:
+            setlist.overlay.find_program(cue.program)
+        except ValueError as error:
+            where = place(document, ("cue", i, "program"))
+            raise UserError(f"{setlist.file}: {where}: {error}") from error
 
 
 def bundled() -> SetList:

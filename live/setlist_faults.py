@@ -24,7 +24,8 @@ def fault(
     first = min(faults, key=lambda fault: fault["type"] == "missing")
     location = (*at, *first["loc"])
     also = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return f"{place(document, location)}: {_wrong(first, model, location)}{also}"
+    said = f"{place(document, location)}: {_wrong(first, model, location)}{also}"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in said)  # names hold anything
 
 
 def place(document: Mapping[str, Any], location: Location) -> str:
@@ -105,6 +106,6 @@ def _fields(model: type[BaseModel]) -> dict[str, Any]:
 
 def _inner(annotation: Any) -> type[BaseModel]:
     """The table within `Table | None`, `tuple[Table, ...]` or `dict[str, Table]`."""
-    parts = [part for part in get_args(annotation) if part not in (..., type(None), str)]
-    inner = next(iter(parts), None)
+    parts = get_args(annotation)[get_origin(annotation) is dict :]  # not the names
+    inner = next((part for part in parts if part not in (..., type(None))), None)
     return annotation if inner is None else _inner(inner)

@@ -156,7 +156,6 @@ def test_what_a_card_says_in_our_units():
         memory_used=5 * GIB,
         memory_total=24 * GIB,
         utilisation=8,
-        memory_utilisation=4,
         sm_clock=2520,
         memory_clock=10501,
         compute_mode="Default",

@@ -132,9 +132,9 @@ def test_before_the_first_sample_it_waits():
 
 
 def test_a_sample_that_is_old_is_called_so():
-    assert "has not answered" not in text(SAMPLE, age_s=2.9)
-    assert "The driver has not answered for 12 s" in texts(SAMPLE, age_s=12.3)[1]
-    assert "The driver has not answered for 5 min" in texts(SAMPLE, age_s=300)[1]
+    assert "No new figures" not in text(SAMPLE, age_s=2.9)
+    assert "No new figures for 12 s" in texts(SAMPLE, age_s=12.3)[1]
+    assert "No new figures for 5 min" in texts(SAMPLE, age_s=300)[1]
 
 
 def test_our_own_processes_are_marked():

@@ -18,6 +18,7 @@ import psutil
 import pytest
 from PIL import Image
 
+import live.overlay.overlay
 from live.compositor import Compositor, Layer, Look
 from live.fake_source import fake_picture
 from live.gpus import Card, CardHistory, Histories, Host, Process, Sample
@@ -63,7 +64,6 @@ CARD = Card(
     memory_used=6 << 30,
     memory_total=24 << 30,
     utilisation=83.0,
-    memory_utilisation=20.0,
     sm_clock=2520,
     memory_clock=10501,
     compute_mode="Default",
@@ -459,6 +459,31 @@ def test_after_a_fault_the_picture_is_no_longer_taken_for_covered(project, monke
     assert difference(projector.compositor.read(), alone).max() > 100
 
 
+def test_glyphs_that_cannot_be_made_are_said_once_and_the_last_ones_stay(
+    project, monkeypatch
+) -> None:
+    projector = project((640, 360))
+    before = projector.seen(still("terminal"))
+    monkeypatch.setattr(live.overlay.overlay, "Atlas", lambda *given: 1 / 0)
+    projector.compositor.resize((1280, 720))
+    faults = 0
+    for _ in range(20):
+        try:
+            projector.overlay.wait((1280, 720))
+            projector.draw(still("terminal"))
+        except ZeroDivisionError:
+            faults += 1
+    assert faults == 1
+    after = projector.compositor.read()
+    left, top, _, _ = box_of(still("terminal").windows[0].place, (1280, 720))
+    assert (after[top + 8, left + 20 : left + 40] == after[top + 8, left + 20]).all()
+    assert before.any()
+    monkeypatch.undo()
+    projector.compositor.resize((960, 540))  # another size is tried
+    projector.overlay.wait((960, 540))
+    assert projector.overlay._kit.scale == 0.5
+
+
 def test_a_monitor_without_an_answer_says_so(project) -> None:
     projector = project()
     projector.gauges.latest = None
@@ -468,9 +493,9 @@ def test_a_monitor_without_an_answer_says_so(project) -> None:
     projector.gauges.latest = SAMPLE
     projector.seen(still("split"), at=SECOND)
     assert "Stand-In 9000" in text_of(screen)
-    assert "not answered" not in text_of(screen)
+    assert "No new figures" not in text_of(screen)
     projector.seen(still("split"), at=60 * SECOND, now=60 * SECOND)  # the sampler hangs
-    assert "has not answered for 60 s" in text_of(screen)
+    assert "No new figures for 60 s" in text_of(screen)
 
 
 def text_of(screen) -> str:

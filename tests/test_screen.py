@@ -214,3 +214,34 @@ def test_nothing_grows_with_time():
     tracemalloc.stop()
     assert after - before < 20_000
     assert len(screen.changed) <= 5
+
+
+@given(
+    lengths=st.lists(st.integers(0, 300), max_size=12),
+    typed=st.integers(0, 120),
+    before=st.tuples(st.integers(1, 60), st.integers(1, 12)),
+    after=st.tuples(st.integers(1, 60), st.integers(1, 12)),
+)
+def test_a_resized_screen_shows_what_one_of_that_size_would(lengths, typed, before, after):
+    """Whatever of long lines is left above its top."""
+    screens = [Screen(*before), Screen(*after)]
+    for screen in screens:
+        for number, length in enumerate(lengths):
+            screen.write((Span(chr(97 + number) * length), Span(str(length))))
+        screen.type(Span("z" * typed))
+    screens[0].resize(*after)
+    assert rows(screens[0]) == rows(screens[1])
+    if any(lengths) or typed:
+        assert screens[0].codes[screens[0].cursor[0], 0] is not None
+
+
+def test_a_narrow_screen_costs_no_more_than_its_rows():
+    """A desk's fader may make it one column wide in every frame."""
+    screen = Screen(100, 46)
+    for _ in range(400):
+        screen.write((Span("x" * 4000),))
+    placed = []
+    place = screen._place
+    screen._place = lambda span: (placed.append(len(span.text)), place(span))
+    screen.resize(1, 46)
+    assert sum(placed) <= 46

@@ -231,6 +231,10 @@ CHORUS = '[[cue]] 2 "chorus"'
             " no program 'latent'; accepted are latents, waterfall, styles, log"),
         ("[show]", "[overlay.programs.mine]\nrat = 3\n[show]", "[overlay] programs.mine.rat: no"
             " such key, did you mean rate?"),
+        ("[show]", '[overlay.programs."a\\nb"]\nrat = 3\n[show]', "[overlay] programs.a\\nb"),
+        ("[show]", "[overlay]\ntheme = 'a\\nb.toml'\n[show]", "[overlay] theme:"),
+        ('"bezier"', '"bezier"\nprogram = "mine"', f"{CHORUS} program: no program 'mine'; accepted"
+            " are latents, waterfall, styles, log"),
         ("[show]", "[overlay.programs.mine]\nframe = ['{bet}']\n[show]", "[overlay]"
             " programs.mine.frame[0]: no field '{{bet}}'; accepted are frame, time"),
         # wrong types and ranges

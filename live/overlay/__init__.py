@@ -8,7 +8,7 @@ screen, text  a grid of characters that scrolls, and what is written on it
 stream        what the terminal types and prints, from programs that are data
 programs      those programs, and templates that can do nothing else
 tensor        numbers as torch prints them
-monitor       the GPU monitor's lines, of what `live.gpus` samples: cards, frames, figures, graphs
+monitor       the GPU monitor's lines, of what `live.gpus` samples: table, frames, figures, graphs
 desktop       wallpaper, bar, dock, the frames of windows, by drawing
 quads         all of it on the GPU: one kind of instance, cut from one atlas
 atlas         every glyph, from typefaces and what is drawn by arithmetic; beside them shapes

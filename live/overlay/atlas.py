@@ -104,18 +104,14 @@ class Atlas:
         u, v = corners[_SOLID]
         self.solid = (int(u) + self.cell[0] // 2, int(v) + self.cell[1] // 2)
 
-    def cells(self, text: str, bold: bool) -> NDArray[np.uint16]:
-        """Return where the cells of a text lie: (u, v) of their top left, [len(text), 2].
-
-        The cell of a space is BLANK; that of a control character or one that no font has is a box.
-        """
-        found: NDArray[np.uint32] = self._cells[int(bold)].take(_codepoints(text))
-        return found.view(np.uint16).reshape(-1, 2)
-
     def cells_of(
         self, codepoints: NDArray[np.uint32], bold: NDArray[np.bool_]
     ) -> NDArray[np.uint16]:
-        """Return the same for code points of any shape, and of two weights: [..., 2]."""
+        """Return where cells lie, for code points of any shape and their weights.
+
+        (u, v) of each one's top left: [..., 2]. That of a space is BLANK; that of a control
+        character or one that no font has is a box.
+        """
         found: NDArray[np.uint32] = self._cells[bold.astype(np.intp), np.minimum(codepoints, _END)]
         return found[..., None].view(np.uint16)
 

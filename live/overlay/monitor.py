@@ -12,7 +12,9 @@ from datetime import datetime
 
 from live.gpus import Card, CardHistory, Host, Percentages, Process, Sample
 from live.overlay import graphs
-from live.overlay.cards import (
+from live.overlay.figures import bare, clean, duration, precise, size, told, used
+from live.overlay.frames import apart, border, cut, framed, padded
+from live.overlay.table import (
     COLUMNS,
     TABLE,
     bar,
@@ -22,8 +24,6 @@ from live.overlay.cards import (
     table,
     utilisation_colour,
 )
-from live.overlay.figures import bare, clean, duration, precise, size, told, used
-from live.overlay.frames import apart, border, cut, framed, padded
 from live.overlay.text import Colour, Line, Span
 
 BARS_FROM = 100  # cells: from here on there are bars, and everything is as wide as the pane
@@ -80,7 +80,7 @@ def _date(wall: datetime) -> Line:
 
 def _stale(age_s: float) -> Line:
     since = f"{age_s:.0f} s" if age_s < 120 else f"{age_s / 60:.0f} min"
-    text = f"The driver has not answered for {since}: what is below is that old."
+    text = f"No new figures for {since}: what is below is that old."
     return (Span(text, WARNING, bold=True),)
 
 

@@ -1,7 +1,8 @@
 """The overlay as the stage sees it: told what is to be seen, it draws that over the picture.
 
-What takes long, the glyphs of another size, is made on a thread; until they are there, the picture
-is shown without an overlay. All else belongs to the render thread.
+What takes long, the glyphs of another size, is made on a thread; until the first are there, the
+picture is shown without an overlay, and later those there were are used. All else belongs to the
+render thread.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from live.gpus import Sample
 from live.overlay import desktop, drawing, monitor
 from live.overlay.atlas import Atlas
 from live.overlay.drawing import Drawing, Kit
-from live.overlay.panes import Look, Pane, TextPane
+from live.overlay.panes import Pane, Style, TextPane
 from live.overlay.quads import Box, Colour, Easel, Setting, Sheet
 from live.overlay.settings import OverlayTable
 from live.overlay.state import Arrangement, PaneName, Window
@@ -88,8 +89,10 @@ class Overlay:
             "monitor": self._monitor,
             "picture": self._picture,
         }
-        self._stream = Stream(table.program, identity, self._terminal.screen, 0)
-        self._seen: Sample | None = None
+        program = table.find_program(identity.program)
+        self._identity = identity
+        self._stream = Stream(program, identity, self._terminal.screen, 0)
+        self._read: tuple[Sample | None, int] | None = None  # what is shown, and its age in s
         self._foundry = _Foundry(table)
         self._kit: Kit | None = None
         self._whole = False  # whether the last picture came to its end
@@ -97,6 +100,12 @@ class Overlay:
     def hear(self, at: int, address: str, args: Sequence[object]) -> None:
         """A message came in at show time `at`, for programs that print them."""
         self._stream.hear(at, address, args)
+
+    def play(self, identity: Identity, at: int) -> None:
+        """Another cue is played from show time `at` on; its program may be another."""
+        before, self._identity = self._identity, identity
+        if identity.program != before.program:
+            self._stream.begin(self._table.find_program(identity.program), at, identity)
 
     def prepare(self, size: tuple[int, int]) -> bool:
         """Have what an output of `size` needs made; whether it is there."""
@@ -167,7 +176,7 @@ class Overlay:
         assert self._kit is not None
         place = _pixels(window, compositor.size)
         pane = self._panes[window.pane]
-        pane.lay_out(place, self._look(window.pane, place, view))
+        pane.lay_out(place, self._style(window.pane, place, view))
         if pane is self._terminal:
             self._run_terminal(view)
         elif pane is self._monitor:
@@ -218,27 +227,33 @@ class Overlay:
         sample = self._gauges.latest
         age = 0.0 if sample is None else (view.now - sample.taken_ns) / 1e9
         screen = self._monitor.screen
-        if sample is not self._seen or sample is None or age > STALE_S or screen.changed:
+        if self._read != (sample, int(age)) or screen.changed:
             lines = monitor.screen(sample, screen.columns, screen.rows, self._wall(view.at), age)
             screen.show(lines)
-            self._seen = sample
+            self._read = (sample, int(age))
         self._monitor.update()
         self._monitor.show_cursor(False)
 
-    def _look(self, name: PaneName, place: Box, view: View) -> Look:
+    def _style(self, name: PaneName, place: Box, view: View) -> Style:
         assert self._kit is not None
         theme = self._kit.theme
         body: Colour = theme.desktop.viewer if name == "picture" else theme.terminal.background
         if name != "picture" and view.arrangement.backdrop == 0.0:
             body = (*body[:3], round(255 * TRANSLUCENT))
         header = theme.desktop.header if name == "terminal" else theme.desktop.unfocused
-        hole = None
-        if name == "picture" and view.pictures:
-            inner = desktop.content(place.width, place.height, self._kit)
-            size = view.pictures[0].picture.size
-            left, top, width, height = placed(size, (inner.width, inner.height), "contain")
-            hole = Box(inner.left + left, inner.top + top, width, height)
-        return Look(self._kit, self._title(name), header, body, hole)
+        hole = self._hole(place, view) if name == "picture" else None
+        return Style(self._kit, self._title(name), header, body, hole)
+
+    def _hole(self, place: Box, view: View) -> Box | None:
+        """Where in its window the picture will be."""
+        assert self._kit is not None
+        there = (layer.picture for layer in view.pictures if layer.picture.texture is not None)
+        picture = next(there, None)
+        if picture is None:
+            return None
+        inner = desktop.content(place.width, place.height, self._kit)
+        left, top, width, height = placed(picture.size, (inner.width, inner.height), "contain")
+        return Box(inner.left + left, inner.top + top, width, height)
 
     def _title(self, name: PaneName) -> str:
         terminal = self._table.terminal
@@ -269,26 +284,30 @@ class _Foundry:
     def __init__(self, table: OverlayTable) -> None:
         self._theme = table.theme
         self._thread = ThreadPoolExecutor(1, "glyphs")
-        self._making: Future[Kit] | None = None
+        self._making: tuple[float, Future[Kit]] | None = None  # the scale, and what it will be
+        self._failed: float | None = None  # a scale for which nothing could be made
         self._kit: Kit | None = None
 
     def kit(self, scale: float) -> Kit | None:
         """What fits the scale, or the last there was until that is made; None before the first.
 
-        Raises what making it raised.
+        Raises what making it raised, once: it is not tried again for the same scale.
         """
-        if self._making is not None and self._making.done():
-            making, self._making = self._making, None
+        if self._making is not None and self._making[1].done():
+            (self._failed, making), self._making = self._making, None
             self._kit = making.result()
-        if self._making is None and (self._kit is None or self._kit.scale != scale):
-            self._making = self._thread.submit(self._make, scale, self._kit)
+            self._failed = None
+        there = None if self._kit is None else self._kit.scale
+        if self._making is None and scale not in (there, self._failed):
+            self._making = (scale, self._thread.submit(self._make, scale, self._kit))
         return self._kit
 
     def wait(self, scale: float) -> None:
         """Return when what fits the scale is made. Raises what making it raised."""
-        while (kit := self.kit(scale)) is None or kit.scale != scale:
-            assert self._making is not None
-            wait([self._making])
+        self.kit(scale)
+        while self._making is not None:
+            wait([self._making[1]])
+            self.kit(scale)
 
     def _make(self, scale: float, before: Kit | None) -> Kit:
         """Thread: the glyphs are drawn again only where their size is another."""

@@ -21,7 +21,7 @@ _MOST_CELLS = 1 << 17  # of one screen; a pane with more shows what fits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
+class Style:
     """How a window is drawn, besides its place: everything that makes its frame another one."""
 
     kit: Kit
@@ -31,7 +31,7 @@ class Look:
     hole: Box | None = None  # where something else will be, from the window's top left
 
     def key(self) -> tuple[object, ...]:
-        """Equal for looks that are drawn alike."""
+        """Equal for styles that are drawn alike."""
         return (self.kit, self.title, tuple(self.header), tuple(self.body), self.hole)
 
 
@@ -44,20 +44,20 @@ class Pane:
         self._drawn: tuple[object, ...] | None = None
         self._frame = 0  # quads of it
 
-    def lay_out(self, place: Box, look: Look) -> None:
-        """Follow the window's size and look; `place` in pixels of the output."""
-        key = (place.width, place.height, *look.key())
+    def lay_out(self, place: Box, style: Style) -> None:
+        """Follow the window's size and style; `place` in pixels of the output."""
+        key = (place.width, place.height, *style.key())
         if key == self._drawn:
             return
-        drawing = Drawing(look.kit)
-        desktop.window(place[2:], look.title, drawing, look.header, look.body, look.hole)
+        drawing = Drawing(style.kit)
+        desktop.window(place[2:], style.title, drawing, style.header, style.body, style.hole)
         frame = drawing.quads()
+        self._renew(len(frame) + self._cells(place, style.kit))
         self._frame = len(frame)
-        self._renew(len(frame) + self._cells(place, look.kit))
         assert self.sheet is not None
         self.sheet.write(frame, 0)
         self.sheet.count = len(frame)
-        self._fill(place, look.kit)
+        self._fill(place, style.kit)
         self._drawn = key
 
     def scroll(self) -> tuple[float, float, float]:

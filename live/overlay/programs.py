@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
@@ -243,6 +244,7 @@ class Program(BaseModel):
         return bool(self.frame or self.layer.source)
 
 
+@cache
 def bundled_programs() -> dict[str, Program]:
     """The programs that come with Anthesis, by name."""
     text = (files("live.overlay") / "programs.toml").read_text(encoding="utf-8")

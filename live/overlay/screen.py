@@ -98,11 +98,20 @@ class Screen:
             self._shown = []
             self.show(shown)
             return
-        for line in list(self._past)[-rows:]:  # a line takes a row at least
+        room = rows
+        seen: list[Line] = []  # the newest first, as far as they are seen
+        for line in (tuple(typed), *reversed(self._past)):
+            length = sum(len(span.text) for span in line)
+            taken = max(1, -(-length // columns))
+            seen.append(_without(line, max(taken - room, 0) * columns))
+            room -= taken
+            if room <= 0:
+                break
+        for line in reversed(seen[1:]):
             for span in line:
                 self._place(span)
             self._next_row()
-        for span in typed:
+        for span in seen[0]:
             self._place(span)
 
     def _allocate(self, columns: int, rows: int) -> None:
@@ -169,6 +178,17 @@ class Screen:
         now = (array[row] for array in arrays)
         if not all(map(np.array_equal, before, now)):
             self.changed.add(row)
+
+
+def _without(line: Line, count: int) -> Line:
+    """A line without its first characters."""
+    left = []
+    for span in line:
+        text = span.text[count:]
+        count = max(count - len(span.text), 0)
+        if text:
+            left.append(span._replace(text=text))
+    return tuple(left)
 
 
 def _printable(text: str) -> str:

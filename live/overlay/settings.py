@@ -14,6 +14,7 @@ from live.overlay.theme import Theme, load_theme
 _TABLE = ConfigDict(frozen=True, extra="forbid")
 
 Text: TypeAlias = Annotated[str, Field(strict=True, min_length=1, max_length=60)]
+ProgramName: TypeAlias = Annotated[str, Field(pattern=r"^[\w-]{1,40}$")]
 Share: TypeAlias = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 Scale: TypeAlias = Annotated[float, Field(strict=True, ge=0.25, le=4, allow_inf_nan=False)]
 
@@ -86,23 +87,27 @@ class OverlayTable(BaseModel):
     terminal: TerminalTable = TerminalTable()
     monitor: PaneTable = PaneTable()
     picture: PaneTable = PaneTable()
-    programs: dict[str, Program] = Field(default_factory=dict)
+    programs: dict[ProgramName, Program] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _known_program(self) -> OverlayTable:
-        if self.terminal.program not in self._programs():
-            accepted = ", ".join(self._programs())
-            raise ValueError(
-                f"terminal.program: no program {self.terminal.program!r}; accepted are {accepted}"
-            )
+        try:
+            self.find_program(None)
+        except ValueError as error:
+            raise ValueError(f"terminal.program: {error}") from error
         return self
 
-    @property
-    def program(self) -> Program:
-        """What the terminal runs."""
-        program = self._programs()[self.terminal.program]
+    def find_program(self, name: str | None) -> Program:
+        """What the terminal runs where a cue names this program, or none.
+
+        Raises ValueError that lists the programs there are.
+        """
+        name = self.terminal.program if name is None else name
+        programs = {**bundled_programs(), **self.programs}
+        if name not in programs:
+            raise ValueError(f"no program {name!r}; accepted are {', '.join(programs)}")
         rate = self.terminal.rate
-        return program if rate is None else program.model_copy(update={"rate": rate})
+        return programs[name] if rate is None else programs[name].model_copy(update={"rate": rate})
 
     def pane(self, name: PaneName) -> PaneTable:
         """The table of a pane."""
@@ -128,6 +133,3 @@ class OverlayTable(BaseModel):
             for pane in PANES
         }
         return OverlayState(name, opacity=self.opacity, panes=panes)
-
-    def _programs(self) -> dict[str, Program]:
-        return {**bundled_programs(), **self.programs}

@@ -124,16 +124,15 @@ def pane_faded(state: OverlayState, pane: PaneName, opacity: float) -> OverlaySt
 
 
 def pane_moved(state: OverlayState, pane: PaneName, place: Place) -> OverlayState:
-    """One pane elsewhere, in the overlay that is on. Raises ValueError if that has no such pane."""
-    if place_of(state, pane) is None:
-        raise ValueError(f'the overlay "{state.name}" has no pane "{pane}"')
+    """One pane elsewhere: in the overlay that is on, or if that has no such pane, in all others."""
     before = state.panes[pane]
-    return _with(state, pane, replace(before, places={**before.places, state.name: place}))
+    moved = dict.fromkeys(_overlays(state, pane), place)
+    return _with(state, pane, replace(before, places={**before.places, **moved}))
 
 
-def place_of(state: OverlayState, pane: PaneName) -> Place | None:
-    """Where a pane is in the overlay that is on; None if that has no such pane."""
-    return _place(state, state.name, pane)
+def place_of(state: OverlayState, pane: PaneName) -> Place:
+    """Where a pane is in the overlay that is on, or in the first that has it."""
+    return _place(state, _overlays(state, pane)[0], pane)
 
 
 def following(state: OverlayState) -> Name:
@@ -168,9 +167,14 @@ def _with(state: OverlayState, name: PaneName, pane: Pane) -> OverlayState:
     return replace(state, panes={**state.panes, name: pane})
 
 
-def _place(state: OverlayState, overlay: Name, pane: PaneName) -> Place | None:
-    default = LAYOUTS[overlay].get(pane)
-    return None if default is None else state.panes[pane].places.get(overlay, default)
+def _overlays(state: OverlayState, pane: PaneName) -> list[Name]:
+    """The overlay that is on, if it has the pane, or else those that do."""
+    having = [overlay for overlay in NAMES if pane in LAYOUTS[overlay]]
+    return [state.name] if state.name in having else having
+
+
+def _place(state: OverlayState, overlay: Name, pane: PaneName) -> Place:
+    return state.panes[pane].places.get(overlay, LAYOUTS[overlay][pane])
 
 
 def _windows(state: OverlayState, overlay: Name, began: int, at: int) -> list[Window]:
@@ -178,7 +182,6 @@ def _windows(state: OverlayState, overlay: Name, began: int, at: int) -> list[Wi
     windows = []
     for name in LAYOUTS[overlay]:
         pane, place = state.panes[name], _place(state, overlay, name)
-        assert place is not None
         window = Window(name, place, pane.opacity * state.opacity)
         if pane.shown:
             window = _opening(window, (at - max(began, pane.since_ns)) / OPENS_NS)

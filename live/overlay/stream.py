@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from live.overlay import tensor
+from live.overlay.graphs import bar
 from live.overlay.programs import PROMPT, Fields, Program
 from live.overlay.screen import Screen
 from live.overlay.text import Line, Span
@@ -30,7 +31,6 @@ _BEFORE_TYPING_NS = 600_000_000
 _BEFORE_ENTER_NS = 300_000_000
 _BAR_CELLS = 20
 _MOST_ARGUMENTS = 16
-_EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class Identity:
     cue: str
     network: str
     title: str
+    program: str | None = None  # that the cue calls for
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +80,6 @@ class Stream:
         self._messages: deque[_Message] = deque(maxlen=MOST_MESSAGES)
         self._prompting = False  # whether a prompt waits, with nothing typed after it
         self._start(program, identity, at)
-
-    @property
-    def program(self) -> Program:
-        """What is running."""
-        return self._program
 
     def begin(self, program: Program, at: int, identity: Identity | None = None) -> None:
         """Run another program from show time `at` (ns) on; what is on screen stays.
@@ -224,14 +220,6 @@ def block(program: Program, caption: Caption, columns: int) -> Iterator[Line]:
     return chain(chain.from_iterable(in_frame), map(program.layer.line, layers))
 
 
-def bar(fraction: float) -> str:
-    """A bar in eighths of a cell, 20 cells long at 1."""
-    if not math.isfinite(fraction):
-        return ""
-    full, eighths = divmod(round(min(max(fraction, 0.0), 1.0) * _BAR_CELLS * 8), 8)
-    return "█" * full + _EIGHTHS[eighths].strip()
-
-
 def _fields(caption: Caption) -> Fields:
     return {
         "frame": int(caption.number),
@@ -255,7 +243,12 @@ def _layers(caption: Caption) -> list[Fields]:
     distances = np.linalg.norm(ws - caption.w_avg, axis=1).tolist()
     most = max(distances, default=0.0) or 1.0
     return [
-        {"layer": i, "norm": norm, "distance": distance, "bar": bar(distance / most)}
+        {
+            "layer": i,
+            "norm": norm,
+            "distance": distance,
+            "bar": bar(100.0 * distance / most, _BAR_CELLS),
+        }
         for i, (norm, distance) in enumerate(zip(norms, distances, strict=True))
     ]
 
