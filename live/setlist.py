@@ -6,7 +6,6 @@ from.
 """
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -30,11 +29,12 @@ from pydantic import (
 from engine.errors import UserError
 from engine.path import Ending, Ends, Kind, segment_count
 from live.endpoint import networks, parse_endpoint
-from live.overlay.programs import parse_layers
+from live.overlay.programs import Layers, parse_layers
 from live.overlay.settings import OverlayTable
 from live.overlay.state import Name as OverlayName
 from live.setlist_faults import Location, fault, place
 from live.show import CueFacts, Programme, find_cue
+from live.toml_file import read_toml
 
 NETWORKS = {"flowers": "flower128.safetensors"}
 """Names of the bundled networks, and their files in the package `engine.nets`."""
@@ -157,13 +157,7 @@ class Part(BaseModel):
 class Mix(Part):
     """The fine layers of a key, from another latent."""
 
-    layers: Text
-
-    @field_validator("layers")
-    @classmethod
-    def _readable(cls, layers: str) -> str:
-        parse_layers(layers)
-        return layers
+    layers: Layers
 
     @property
     def span(self) -> tuple[int, int | None]:
@@ -325,7 +319,7 @@ def load_setlist(path: Path) -> SetList:
 
     Raises UserError: one line with the file, the table, the key, what is wrong and what is right.
     """
-    document = _parsed(path)
+    document = read_toml(path, "set list", _MAX_BYTES)
     context = _Context(path.parent)
     show = _validated(ShowTable, path, document, document.get("show", {}), ("show",), context)
     context = replace(context, psi=show.psi, network=show.network, detail=show.detail)
@@ -362,19 +356,6 @@ def programme(setlist: SetList) -> Programme:
         CueFacts(cue.name, cue.duration, cue.ending, cue.fade, cue.tempo, cue.overlay)
         for cue in setlist.cues
     )
-
-
-def _parsed(path: Path) -> dict[str, Any]:
-    try:
-        if path.is_file() and path.stat().st_size > _MAX_BYTES:
-            raise UserError(f"{path}: is too large for a set list; give a TOML file")
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot read the set list: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not a set list: not text in UTF-8") from error
-    except (ValueError, RecursionError) as error:  # numbers and nesting without end among them
-        raise UserError(f"{path}: is not valid TOML: {error}") from error
 
 
 def _validated(

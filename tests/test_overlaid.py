@@ -406,3 +406,20 @@ def test_a_caption_keeps_its_numbers_when_the_engine_writes_over_them(perform):
     stage.last_frame.ws[:] = 7.0
     stage.turn()
     np.testing.assert_array_equal(newest(stage).ws, before)
+
+
+def test_every_overlay_is_rehearsed_before_the_first_picture_and_nobody_sees_it(perform):
+    """So that none of them takes longer at its first sight in mid-show than later."""
+    stage, overlay, _ = perform(takes=lambda n: SECOND)
+    stage.turn()
+    drawn = []
+    draw_window = overlay._draw_window
+    overlay._draw_window = lambda *given: (drawn.append(given[1].pane), draw_window(*given))
+    overlay._rehearsed = False
+    while stage.statistics.generated == 0:
+        stage.turn()
+        assert not picture(stage).any()
+    assert drawn.count("terminal") == 3
+    assert set(drawn) == {"terminal", "monitor", "picture"}
+    assert overlay._backdrop._canvas is not None
+    assert stage.faults.count == 0

@@ -75,6 +75,18 @@ def test_pressing_on_while_windows_close_does_not_open_them_again() -> None:
     assert panes(again, 2 * SECOND) == ["terminal", "monitor"]
 
 
+@pytest.mark.parametrize("early", [10, 60, 140])
+def test_what_has_not_opened_altogether_closes_from_where_it_is(early: int) -> None:
+    opening = switched(OverlayState(), "desktop", SECOND)
+    at = SECOND + early * MS
+    before, after = (arranged(state, at + 1) for state in (opening, switched(opening, "split", at)))
+    assert after.backdrop == pytest.approx(before.backdrop, abs=1e-6)
+    for was, now in zip(before.windows, after.windows, strict=True):
+        assert now.opacity == pytest.approx(was.opacity, abs=1e-6)
+        assert now.zoom == pytest.approx(was.zoom, abs=1e-6)
+        assert now.pivot == was.pivot
+
+
 def test_hidden_it_keeps_its_name_and_comes_back() -> None:
     hidden = shown(OverlayState("split"), False, SECOND)
     assert len(panes(hidden, SECOND + 50 * MS)) == 2

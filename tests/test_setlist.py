@@ -336,7 +336,7 @@ def test_what_is_no_set_list_at_all(folder: Path) -> None:
         load_setlist(folder / "show.toml")
     with pytest.raises(UserError, match="cannot read the set list: No such file"):
         load_setlist(folder / "missing.toml")
-    with pytest.raises(UserError, match="cannot read the set list"):
+    with pytest.raises(UserError, match="is not a file"):
         load_setlist(folder)
 
 

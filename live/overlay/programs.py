@@ -16,7 +16,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
 
 from live.overlay.text import COLOURS, Colour, Line, Span
 
@@ -185,6 +185,15 @@ def parse_layers(layers: str) -> tuple[int, int | None]:
     return int(first), int(last) if last else None
 
 
+def _layers(layers: str) -> str:
+    parse_layers(layers)
+    return layers
+
+
+Layers: TypeAlias = Annotated[str, Field(strict=True, min_length=1), AfterValidator(_layers)]
+"""Layers of a network as text that `parse_layers` takes."""
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"must be text, got {value!r:.60}")
@@ -220,18 +229,12 @@ class Program(BaseModel):
     script: Annotated[tuple[_Script, ...], Field(max_length=100)] = ()
     frame: Annotated[tuple[_Frame, ...], Field(max_length=100)] = ()
     layer: Annotated[Template, _templates(LAYER)] = _NONE
-    layers: Annotated[str, Field(strict=True)] = "0-"
+    layers: Layers = "0-"
     message: Annotated[Template, _templates(MESSAGE)] = _NONE
     rate: _PerSecond = 24.0  # lines
     typing: _PerSecond = 16.0  # characters
     summarise: Annotated[bool, Field(strict=True)] = True  # tensors, as torch does
     pause: Annotated[float, Field(strict=True, ge=0, le=3600, allow_inf_nan=False)] = 0.5  # s
-
-    @field_validator("layers")
-    @classmethod
-    def _readable(cls, layers: str) -> str:
-        parse_layers(layers)
-        return layers
 
     @property
     def span(self) -> tuple[int, int | None]:

@@ -70,11 +70,17 @@ class OverlayState:
     panes: Mapping[PaneName, Pane] = field(default_factory=lambda: dict.fromkeys(PANES, Pane()))
     left: Name = "off"  # what was seen before...
     since_ns: int = LONG_AGO  # ...until then
+    left_opened_ns: int = LONG_AGO  # when that began to open
 
     @property
     def seen(self) -> Name:
         """The overlay that is seen, or comes to be."""
         return self.name if self.visible else "off"
+
+    @property
+    def opens_ns(self) -> int:
+        """When it begins to open: after what was there has closed."""
+        return self.since_ns + (CLOSES_NS if self.left != "off" else 0)
 
 
 class Window(NamedTuple):
@@ -142,17 +148,14 @@ def following(state: OverlayState) -> Name:
 
 def arranged(state: OverlayState, at: int) -> Arrangement:
     """What is to be drawn at show time `at`."""
-    closing = (at - state.since_ns) / CLOSES_NS
+    closing = max((at - state.since_ns) / CLOSES_NS, 0.0)
     if state.left != "off" and closing < 1.0:
-        windows = (
-            _closing(window, max(closing, 0.0))
-            for window in _windows(state, state.left, LONG_AGO, at)
+        before = _open(state, state.left, state.left_opened_ns, state.since_ns)
+        return Arrangement(
+            before.backdrop * (1.0 - closing),
+            tuple(_closing(window, closing) for window in before.windows),
         )
-        covered = float(state.left == "desktop") * (1.0 - max(closing, 0.0))
-        return Arrangement(covered * state.opacity, tuple(windows))
-    began = state.since_ns + (CLOSES_NS if state.left != "off" else 0)
-    covered = float(state.seen == "desktop") * min(max((at - began) / OPENS_NS, 0.0), 1.0)
-    return Arrangement(covered * state.opacity, tuple(_windows(state, state.seen, began, at)))
+    return _open(state, state.seen, state.opens_ns, at)
 
 
 def _leaving(before: OverlayState, after: OverlayState, at: int) -> OverlayState:
@@ -160,7 +163,7 @@ def _leaving(before: OverlayState, after: OverlayState, at: int) -> OverlayState
         return after
     if before.left != "off" and at - before.since_ns < CLOSES_NS:
         return after  # nobody has seen yet what was to come: what closes goes on closing
-    return replace(after, left=before.seen, since_ns=at)
+    return replace(after, left=before.seen, left_opened_ns=before.opens_ns, since_ns=at)
 
 
 def _with(state: OverlayState, name: PaneName, pane: Pane) -> OverlayState:
@@ -177,8 +180,8 @@ def _place(state: OverlayState, overlay: Name, pane: PaneName) -> Place:
     return state.panes[pane].places.get(overlay, LAYOUTS[overlay][pane])
 
 
-def _windows(state: OverlayState, overlay: Name, began: int, at: int) -> list[Window]:
-    """The panes of an overlay that opens at `began`, each as far as it has opened or closed."""
+def _open(state: OverlayState, overlay: Name, began: int, at: int) -> Arrangement:
+    """An overlay that opens at `began`, each pane as far as it has opened or closed."""
     windows = []
     for name in LAYOUTS[overlay]:
         pane, place = state.panes[name], _place(state, overlay, name)
@@ -189,7 +192,8 @@ def _windows(state: OverlayState, overlay: Name, began: int, at: int) -> list[Wi
             window = _closing(window, (at - pane.since_ns) / CLOSES_NS)
         if window.opacity > 0.0:
             windows.append(window)
-    return windows
+    covered = float(overlay == "desktop") * min(max((at - began) / OPENS_NS, 0.0), 1.0)
+    return Arrangement(covered * state.opacity, tuple(windows))
 
 
 def _opening(window: Window, progress: float) -> Window:
@@ -203,7 +207,10 @@ def _opening(window: Window, progress: float) -> Window:
 
 def _closing(window: Window, progress: float) -> Window:
     """GNOME Shell's way: it shrinks a little about its middle, and fades."""
-    x = min(progress, 1.0)
+    x = min(max(progress, 0.0), 1.0)
     eased = x * (2.0 - x)
     zoom = 1.0 - 0.2 * eased
-    return window._replace(opacity=window.opacity * (1.0 - eased), zoom=(zoom, zoom))
+    return window._replace(
+        opacity=window.opacity * (1.0 - eased),
+        zoom=(window.zoom[0] * zoom, window.zoom[1] * zoom),  # it may not have opened altogether
+    )

@@ -6,7 +6,6 @@ knows a colour. Themes come from friends, so a font is a bare name, never a path
 
 from __future__ import annotations
 
-import tomllib
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
@@ -26,6 +25,7 @@ from pydantic import (
 from engine.errors import UserError
 from live.overlay.text import COLOURS
 from live.setlist_faults import fault
+from live.toml_file import read_toml
 
 Rgba: TypeAlias = tuple[int, int, int, int]
 """Red, green, blue and alpha, 0 to 255 each, sRGB-encoded; alpha is 255."""
@@ -169,7 +169,7 @@ def load_theme(name_or_path: str, folder: Path) -> Theme:
     Fonts are not looked at yet; what is missing of them is passed over later.
     """
     path = _found(name_or_path, folder)
-    document = _parsed(path)
+    document = read_toml(path, "theme", _MAX_BYTES)
     try:
         return Theme.model_validate(document, context=path.parent)
     except ValidationError as error:
@@ -191,18 +191,3 @@ def _found(name_or_path: str, folder: Path) -> Path:
         return folder / Path(name_or_path).expanduser()
     except RuntimeError as error:
         raise UserError(f"{name_or_path!s:.200}: there is no such user's folder") from error
-
-
-def _parsed(path: Path) -> dict[str, Any]:
-    try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise UserError(f"{path}: is not a file; give a theme's TOML file")
-        if path.is_file() and path.stat().st_size > _MAX_BYTES:
-            raise UserError(f"{path}: is too large for a theme; give a TOML file")
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot read the theme: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not a theme: not text in UTF-8") from error
-    except (ValueError, RecursionError) as error:  # numbers and nesting without end among them
-        raise UserError(f"{path}: is not valid TOML: {error}") from error
