@@ -403,6 +403,20 @@ def test_only_rows_that_changed_are_written(project, monkeypatch) -> None:
     assert all(count in (1, columns) for count in written)  # or the cursor
 
 
+def test_a_screen_that_has_scrolled_looks_like_one_written_from_the_top(project) -> None:
+    """Its rows are a ring: the GPU has them in another order than the eye."""
+    projector = project(SIZE, "[terminal]\nrate = 100.0")
+    projector.play(still("terminal"), 12.0)
+    scrolled = projector.seen(still("terminal"), at=12 * SECOND)
+    pane = projector.overlay._terminal
+    assert pane.screen.first > 0
+    columns, rows = pane.screen.columns, pane.screen.rows
+    pane.screen.resize(columns + 1, rows)
+    pane.screen.resize(columns, rows)
+    assert pane.screen.first == 0
+    np.testing.assert_array_equal(projector.seen(still("terminal"), at=12 * SECOND), scrolled)
+
+
 def test_a_draw_call_a_pane_and_one_for_the_furniture(project, monkeypatch) -> None:
     projector = project()
     projector.seen(still("desktop"))
