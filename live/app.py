@@ -17,7 +17,6 @@ import numpy as np
 
 from engine.errors import UserError
 from engine.link import Floats
-from engine.path import Path as Morph
 from live import control
 from live.cadence import Cadence, Orders, budget
 from live.captions import Captions, identity
@@ -34,11 +33,12 @@ from live.overlay.overlay import Overlay, View
 from live.overlay.state import arranged
 from live.prompter import Prompt, Prompter
 from live.setlist import SetList, programme
-from live.show import Programme, Reading, Show, eased
+from live.show import Programme, Show, eased
 from live.source import Frame, Request, Source
 from live.statistics import Statistics
 from live.succession import Succession
 from live.texture import Picture
+from live.wplus import wplus_at
 
 log = logging.getLogger(__name__)
 
@@ -293,19 +293,9 @@ class Stage:
         return 0 if isinstance(detail, str) else detail
 
     def wplus(self, at: int) -> dict[Path, Floats]:
-        """The final W+ at show time `at`, for each network that is on: [num_ws, w_dim].
-
-        Two cues in a cross-fade on one network become one W+ between theirs, so that a flower
-        turns into the other instead of fading through it.
-        """
-        show = control.advance(self.show, at, self.programme)
-        layers: dict[Path, list[tuple[float, Floats]]] = {}
-        for reading in show.readings(at):
-            path = self.ensemble.path(reading.cue)
-            if path is not None:
-                layer = (reading.weight, read(path, reading, show.psi))
-                layers.setdefault(self._network(reading.cue), []).append(layer)
-        return {network: blend(readings) for network, readings in layers.items()}
+        """The final W+ at show time `at`, for each network that is on: [num_ws, w_dim]."""
+        networks = [cue.network for cue in self.setlist.cues]
+        return wplus_at(self.show, at, self.programme, networks, self.ensemble.path)
 
     def _take(self, at: int) -> None:
         self._frame_paths.settle()
@@ -474,25 +464,6 @@ class Stage:
 
     def _curtain(self, at: int) -> float:
         return 1.0 if self._ends is None else eased((self._ends - at) / FADE_OUT)
-
-
-def read(path: Morph, reading: Reading, psi: float) -> Floats:
-    """The final W+ at a place of a cue's path, or of its swing past the end."""
-    if reading.spring is None:
-        return path.at(reading.beat, psi)
-    spring = reading.spring
-    return path.spring_at(spring.seconds, spring.beats_per_second, psi, reading.beat)
-
-
-def blend(layers: Sequence[tuple[float, Floats]]) -> Floats:
-    """The weighted mean of W+, in float64 as everything along a path; of one, itself."""
-    if len(layers) == 1:
-        return layers[0][1]
-    total = sum(weight for weight, _ in layers)
-    if total <= 0.0:  # all of them covered by other networks' pictures
-        return layers[0][1]
-    mean = sum(weight / total * ws.astype(np.float64) for weight, ws in layers)
-    return np.asarray(mean, np.float32)
 
 
 def _picture(ctx: moderngl.Context, pixels: np.ndarray | None) -> Picture | None:

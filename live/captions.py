@@ -103,7 +103,7 @@ class Captions:
     def _weights(self, readings: Sequence[Reading]) -> tuple[tuple[str, float], ...]:
         """The keys in a frame's W+ and how much of each, the most first.
 
-        Of two cues in a cross-fade on one network those of both, as `live.app.blend` mixes them.
+        Of two cues in a cross-fade on one network those of both, as `live.wplus.blend` mixes them.
         """
         total = sum(reading.weight for reading in readings)
         shares: dict[str, float] = {}

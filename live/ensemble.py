@@ -34,6 +34,7 @@ class Ensemble:
         self._start = start
         self._playing: dict[Path, Source] = {}
         self._paths: dict[int, Morph] = {}
+        self.resolved: dict[int, keys.Resolved] = {}  # the keys of cues that have a path
         self._fitting: set[Path] = set()
         self._not_beside: set[Path] = set()  # too large to be warmed up beside another
         self.refused: dict[Path, str] = {}  # networks that cannot be performed, and why
@@ -111,7 +112,8 @@ class Ensemble:
                 self._fitting.add(network)
             for number, cue in self._cues(network):
                 if number not in self._paths and keys.wanted(cue) <= source.mapped.keys():
-                    self._paths[number] = keys.build_path(cue, facts, source.mapped)
+                    self.resolved[number] = keys.resolve(cue, facts, source.mapped)
+                    self._paths[number] = keys.path_through(cue, self.resolved[number])
         except UserError as error:
             self._refuse(network, str(error))
 

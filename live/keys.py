@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,14 @@ class NetworkShape(Protocol):
         """0 where seeds have none."""
 
 
+class Resolved(NamedTuple):
+    """The keys of a cue, all that a path through them depends on besides the set list."""
+
+    ws: NDArray[np.float32]  # [N, num_ws, w_dim], before truncation
+    psi: NDArray[np.float64]  # [N, num_ws]
+    w_avg: NDArray[np.float32]  # [w_dim]
+
+
 def wanted(cue: Cue) -> set[Seed]:
     """The seeds, each with its class, that an engine must map before the path can be built."""
     parts = [(part, key) for key in cue.keys for part in (key, key.mix) if part is not None]
@@ -70,20 +78,32 @@ def fit(cue: Cue, facts: NetworkShape) -> None:
 
 
 def build_path(cue: Cue, facts: NetworkFacts, mapped: Mapping[Seed, NDArray[np.float32]]) -> Morph:
-    """The path of a cue on its network.
+    """The path of a cue on its network; see `resolve`."""
+    return path_through(cue, resolve(cue, facts, mapped))
+
+
+def resolve(cue: Cue, facts: NetworkFacts, mapped: Mapping[Seed, NDArray[np.float32]]) -> Resolved:
+    """The keys of a cue as numbers.
 
     `mapped` holds what `wanted` asks for: the untruncated w [w_dim] or W+ [num_ws, w_dim] of each.
     Raises UserError that names cue and key where a latent, a layer or a class does not fit.
     """
     built = [_key(cue, i, key, facts, mapped) for i, key in enumerate(cue.keys)]
+    return Resolved(
+        np.stack([ws for ws, _ in built]), np.stack([psi for _, psi in built]), facts.w_avg
+    )
+
+
+def path_through(cue: Cue, resolved: Resolved) -> Morph:
+    """The path of a cue through its keys. Raises ValueError if they are not as many."""
     return Morph(
-        np.stack([ws for ws, _ in built]),
+        resolved.ws,
         cue.segments,
         cue.path,
         ends=cue.ends,
         ending=cue.ending,
-        psi=np.stack([psi for _, psi in built]),
-        w_avg=facts.w_avg,
+        psi=resolved.psi,
+        w_avg=resolved.w_avg,
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from engine.errors import UserError
 from live.addresses import Message
-from live.app import SECOND, Stage, read
+from live.app import SECOND, Stage
 from live.cadence import budget
 from live.clock import FakeClock
 from live.control import advance
@@ -22,6 +22,7 @@ from live.prompter import Prompter
 from live.setlist import load_setlist
 from live.statistics import Statistics, in_words
 from live.terminal import Terminal
+from live.wplus import read
 
 SETLIST = """
 [show]
