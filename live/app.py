@@ -28,6 +28,7 @@ from live.ensemble import Ensemble
 from live.faults import Faults
 from live.interop import FramePaths
 from live.keyboard import Keyboard
+from live.keys import Resolved
 from live.mixer import Mix, Mixer
 from live.overlay.overlay import Overlay, View
 from live.overlay.state import arranged
@@ -37,6 +38,7 @@ from live.show import Programme, Show, eased
 from live.source import Frame, Request, Source
 from live.statistics import Statistics
 from live.succession import Succession
+from live.take import PAUSE
 from live.texture import Picture
 from live.wplus import wplus_at
 
@@ -97,11 +99,28 @@ class Tape(Protocol):
         """The program picture of show time `at`; must not wait."""
 
 
+class Journal(Protocol):
+    """What keeps the performance itself: `live.take_writer.TakeWriter`."""
+
+    def file(self, kind: str, path: Path, sha256: str) -> None:
+        """A file takes part."""
+
+    def keys(self, cue: int, resolved: Resolved) -> None:
+        """The keys of a cue are known."""
+
+    def obeyed(self, at: int, message: Message) -> None:
+        """A message took effect."""
+
+    def sampled(self, at: int) -> None:
+        """W+ is asked for."""
+
+
 class Stage:
     """A performance: a set list on its engines, before an audience.
 
     `seconds` ends the show that long after its first generated frame; None plays on until somebody
     ends it. `holding` is a picture, uint8 [height, width, 4], shown until the first frame.
+    `resumed` is a show, and its show time (ns), to go on from instead of a cue's beginning.
     """
 
     def __init__(
@@ -116,6 +135,8 @@ class Stage:
         desk: Desk | None = None,
         tape: Tape | None = None,
         overlay: Overlay | None = None,
+        journal: Journal | None = None,
+        resumed: tuple[Show, int] | None = None,
         holding: np.ndarray | None = None,
         gpu: Gpu | None = None,
         cue: int = 0,
@@ -128,15 +149,19 @@ class Stage:
         self.statistics = statistics
         self.faults = Faults()
         self.programme = programme(setlist)
-        # Paused until there is a picture.
-        first = setlist.overlay.opening(setlist.show.overlay)
-        self.show = Show.opening(self.programme, setlist.show.tempo, cue=cue, overlay=first)
+        state = setlist.overlay.opening(setlist.show.overlay)
+        first = Show.opening(self.programme, setlist.show.tempo, cue=cue, overlay=state)
+        self.show, resumes_at = resumed or (first, 0)
+        self._plays = resumed is None or self.show.transport.playing
+        self.show = control.apply(self.show, PAUSE, resumes_at, self.programme)
         self.compositor = Compositor(output.ctx, output.size)
         self._prompter = prompter
         self._desk = desk
         self._tape = tape
         self._overlay = overlay
-        self._told_cue = cue  # that the overlay knows of
+        self._journal = journal
+        self._journalled: set[int | Path] = set()  # cues and networks
+        self._told_cue = self.show.voice.cue  # that the overlay knows of
         self._captions = Captions(setlist, self.programme, ensemble)
         self._view: View | None = None  # what the overlay is to show in this turn...
         self._plain: tuple[list[Layer], Look] = ([], Look())  # ...and the picture without it
@@ -147,7 +172,7 @@ class Stage:
         self._frame_paths = FramePaths(output.ctx, gpu or Cuda(), clock.now)
         self._holding = _picture(output.ctx, holding)
         self._pacer = Pacer(clock, output.refresh_hz, VSYNC_SLACK if output.vsync else 0.0)
-        self._began = clock.now()
+        self._began = clock.now() - resumes_at
         self._outlook = Outlook(self._began, self._pacer.period)
         self._cadence = Cadence(self._pacer.period)
         self._orders: dict[Path, Orders] = {}
@@ -264,6 +289,8 @@ class Stage:
             self._captions.forget(network)
         for source in self.ensemble.sources:
             self._frame_paths.tend(source)
+        if self._journal is not None:
+            self._keep_journal(self._journal)
         self.statistics.sample_memory(now, self.ensemble.sources)
 
     def _take_before_asking(self, at: int) -> None:
@@ -277,7 +304,10 @@ class Stage:
         now = at + self._began
         seen_at = max(self.show_time(self._outlook.seen(1 + self._cadence.latency)), at)
         self._captions.asked(seen_at, self.show)
-        for network, ws in self.wplus(seen_at).items():
+        wanted = self.wplus(seen_at)
+        if wanted and self._journal is not None:
+            self._journal.sampled(seen_at)
+        for network, ws in wanted.items():
             source = self.ensemble.source(network)
             if source is not None:
                 size = self._size(source, at)
@@ -413,14 +443,27 @@ class Stage:
             except ValueError as error:  # a cue that does not exist, a tempo out of range
                 log.warning("%s: %s", message.address, error)
                 return False
+            if self._journal is not None:
+                self._journal.obeyed(at, message)
         return True
 
     def _begin_to_play(self, at: int) -> None:
         """The first picture is there: from here the clock drives the path, and nothing stops it."""
         self.faults.starting = False
-        self._obey(Message("play", (1,)), at)
+        if self._plays:
+            self._obey(Message("play", (1,)), at)
         if self._seconds is not None and self._ends is None:
             self._ends = at + round(self._seconds * SECOND)
+
+    def _keep_journal(self, journal: Journal) -> None:
+        """Tell the journal of engines and paths that are new."""
+        for source in self.ensemble.sources:
+            if source.facts is not None and source.network not in self._journalled:
+                self._journalled.add(source.network)
+                journal.file("network", source.network, source.facts.sha256)
+        for cue in self.ensemble.resolved.keys() - self._journalled:
+            self._journalled.add(cue)
+            journal.keys(cue, self.ensemble.resolved[cue])
 
     def _network(self, cue: int) -> Path:
         return self.setlist.cues[cue].network

@@ -16,6 +16,7 @@ from engine.errors import UserError
 from live.overlay.state import NAMES
 from live.performance import Options, perform
 from live.setlist import bundled, load_setlist
+from live.take import Take, check_files, read_take
 
 app = typer.Typer(
     name="anthesis",
@@ -66,6 +67,16 @@ def _overlay(name: str | None) -> str | None:
     if name is not None and name not in NAMES:
         raise typer.BadParameter(f"{name!r}: overlays are {', '.join(NAMES)}")
     return name
+
+
+def _resumed(path: Path, force: bool, setlist: Path | None, cue: str | None) -> Take:
+    """The take to go on from. Raises UserError for one that cannot be, BadParameter for options."""
+    if setlist is not None or cue is not None:
+        raise typer.BadParameter("--resume brings its own set list and cue; leave them out")
+    take = read_take(path)
+    if not force:
+        check_files(take)
+    return take
 
 
 def _part(name: str | None) -> str | None:
@@ -125,6 +136,20 @@ def play(
     record: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record what the audience sees (.mp4).")
     ] = None,
+    take: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.take",
+            help="Keep what was done, to the bit; beside a recording without being asked.",
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.take", help="Go on where a take ends, with its set list."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Resume although a network or latent has changed.")
+    ] = False,
     headless: Annotated[
         bool, typer.Option("--headless", help="Without a window, for recording and trying out.")
     ] = False,
@@ -154,11 +179,16 @@ def play(
         device=device,
         overlay=overlay,
         record=record,
+        take=take,
+        resume=None if resume is None else _resumed(resume, force, setlist, cue),
         headless=headless,
         seconds=seconds,
         stats=stats,
     )
-    perform(bundled() if setlist is None else load_setlist(setlist), options)
+    if options.resume is not None:
+        perform(options.resume.setlist, options)
+    else:
+        perform(bundled() if setlist is None else load_setlist(setlist), options)
 
 
 @app.command()

@@ -37,6 +37,8 @@ from live.prompter import Prompter
 from live.setlist import SetList
 from live.source import Supervised
 from live.statistics import Statistics, in_words, write
+from live.take import Take, last_state, latents, sha256_of
+from live.take_writer import TakeWriter, free_name
 from live.terminal import Terminal, TerminalHandler
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ class Options:
     device: str = "auto"
     overlay: str | None = None
     record: Path | None = None
+    take: Path | None = None
+    resume: Take | None = None
     headless: bool = False
     seconds: float | None = None
     stats: Path | None = None
@@ -82,7 +86,7 @@ def perform(setlist: SetList, options: Options) -> None:
 def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _Signals) -> None:
     clock = WallClock()
     statistics = Statistics(BEGAN)
-    cue = 0 if options.cue is None else setlist.find(options.cue)
+    cue = _first_cue(setlist, options)
     holding = _holding(setlist.show.holding)
     _look_at_files(setlist, options)
     with ExitStack() as closing:
@@ -95,6 +99,7 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
         statistics.window_up(clock.now())
         overlay = _overlay(setlist, cue, output, closing)
         tape = _tape(options, output, prompter, closing)
+        journal = _journal(setlist, cue, options, tape, prompter, closing)
         stage = Stage(
             setlist,
             ensemble,
@@ -105,6 +110,10 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
             desk=desk,
             tape=tape,
             overlay=overlay,
+            journal=journal,
+            resumed=None
+            if options.resume is None
+            else (last_state(options.resume), options.resume.end),
             holding=holding,
             cue=cue,
             seconds=options.seconds,
@@ -132,6 +141,8 @@ def _look_at_files(setlist: SetList, options: Options) -> None:
     """Find what is wrong with files as far as that takes no time."""
     if options.stats is not None:
         check_writable("--stats", options.stats)
+    if options.take is not None:
+        check_writable("--take", options.take)
     if options.record is not None and options.record.suffix not in ("", ".mp4"):
         raise UserError(f"--record {options.record}: a recording is an .mp4 file")
     for cue in setlist.cues:
@@ -216,6 +227,38 @@ def _tape(options: Options, output: Output, prompter: Prompter, closing: ExitSta
     closing.callback(tape.close)
     prompter.say(f"recording to {tape.path}")
     return tape
+
+
+def _first_cue(setlist: SetList, options: Options) -> int:
+    if options.resume is not None:
+        return last_state(options.resume).voice.cue
+    return 0 if options.cue is None else setlist.find(options.cue)
+
+
+def _journal(
+    setlist: SetList,
+    cue: int,
+    options: Options,
+    tape: Tape | None,
+    prompter: Prompter,
+    closing: ExitStack,
+) -> TakeWriter | None:
+    """The take: where it was asked for, and beside every recording."""
+    path = options.take
+    if path is None:
+        if tape is None:
+            return None
+        path = free_name(tape.path.with_suffix(".take"))
+    writer = TakeWriter(path)
+    closing.callback(writer.close)
+    if options.resume is None:
+        writer.begin(setlist, cue, datetime.now().astimezone())
+    else:
+        writer.go_on(options.resume)
+    for latent in sorted(latents(setlist)):
+        writer.file("latent", latent, sha256_of(latent))
+    prompter.say(f"the take is {writer.path}")
+    return writer
 
 
 def _overlay(setlist: SetList, cue: int, output: Output, closing: ExitStack) -> Overlay:

@@ -34,7 +34,7 @@ from live.overlay.settings import OverlayTable
 from live.overlay.state import Name as OverlayName
 from live.setlist_faults import Location, fault, place
 from live.show import CueFacts, Programme, find_cue
-from live.toml_file import read_toml
+from live.toml_file import parse_toml, read_toml
 
 NETWORKS = {"flowers": "flower128.safetensors"}
 """Names of the bundled networks, and their files in the package `engine.nets`."""
@@ -291,11 +291,17 @@ class SetList(BaseModel):
     osc: Osc = Osc()
     output: Output = Output()
     _file: Path = PrivateAttr(default=Path())
+    _text: str = PrivateAttr(default="")
 
     @property
     def file(self) -> Path:
         """Where it was read from."""
         return self._file
+
+    @property
+    def text(self) -> str:
+        """What stood there."""
+        return self._text
 
     @field_validator("cues", mode="before")
     @classmethod
@@ -319,13 +325,21 @@ def load_setlist(path: Path) -> SetList:
 
     Raises UserError: one line with the file, the table, the key, what is wrong and what is right.
     """
-    document = read_toml(path, "set list", _MAX_BYTES)
+    return _of(path, *read_toml(path, "set list", _MAX_BYTES))
+
+
+def parse_setlist(path: Path, text: str) -> SetList:
+    """The same for a text that was once that of the file. Raises UserError."""
+    return _of(path, text, parse_toml(path, text))
+
+
+def _of(path: Path, text: str, document: dict[str, Any]) -> SetList:
     context = _Context(path.parent)
     show = _validated(ShowTable, path, document, document.get("show", {}), ("show",), context)
     context = replace(context, psi=show.psi, network=show.network, detail=show.detail)
     document["show"] = document.get("show", {})
     setlist = _validated(SetList, path, document, document, (), context)
-    setlist._file = path
+    setlist._file, setlist._text = path, text
     _check_names(setlist, document)
     return setlist
 

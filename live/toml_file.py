@@ -9,20 +9,28 @@ from typing import Any
 from engine.errors import UserError
 
 
-def read_toml(path: Path, kind: str, most_bytes: int) -> dict[str, Any]:
-    """What a file holds that should be a `kind`, "set list" say. Raises UserError.
+def read_toml(path: Path, kind: str, most_bytes: int) -> tuple[str, dict[str, Any]]:
+    """The text of a file that should be a `kind`, "set list" say, and what it holds.
 
-    A checkpoint that was named by mistake is larger than `most_bytes`, and not read.
+    Raises UserError. A checkpoint that was named by mistake is larger than `most_bytes`, and not
+    read.
     """
     try:
         if path.exists() and not path.is_file():  # a pipe would be waited for
             raise UserError(f"{path}: is not a file; give a {kind}'s TOML file")
         if path.is_file() and path.stat().st_size > most_bytes:
             raise UserError(f"{path}: is too large for a {kind}; give a TOML file")
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"{path}: cannot read the {kind}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not a {kind}: not text in UTF-8") from error
+    return text, parse_toml(path, text)
+
+
+def parse_toml(path: Path, text: str) -> dict[str, Any]:
+    """What a text holds that is, or was, that of a file. Raises UserError."""
+    try:
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # numbers and nesting without end among them
         raise UserError(f"{path}: is not valid TOML: {error}") from error

@@ -169,7 +169,7 @@ def load_theme(name_or_path: str, folder: Path) -> Theme:
     Fonts are not looked at yet; what is missing of them is passed over later.
     """
     path = _found(name_or_path, folder)
-    document = read_toml(path, "theme", _MAX_BYTES)
+    _, document = read_toml(path, "theme", _MAX_BYTES)
     try:
         return Theme.model_validate(document, context=path.parent)
     except ValidationError as error:
