@@ -257,6 +257,7 @@ def _journal(
         writer.go_on(options.resume)
     for latent in sorted(latents(setlist)):
         writer.file("latent", latent, sha256_of(latent))
+    writer.start()
     prompter.say(f"the take is {writer.path}")
     return writer
 

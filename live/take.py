@@ -150,10 +150,8 @@ def _after(show: Show, event: Obeyed, facts: Programme) -> Show:
     try:
         return apply(show, event.message, event.at, facts)
     except ValueError as error:
-        at = event.at / 1e9
-        raise UserError(
-            f"the take has a message at {at:.3f} s that no show obeys: {error}"
-        ) from error
+        when = f"{event.at / 1e9:.3f} s"
+        raise UserError(f"the take has a message at {when} that no show obeys: {error}") from error
 
 
 def read_take(path: Path) -> Take:

@@ -8,6 +8,7 @@ import logging
 import platform
 import queue
 import threading
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
@@ -21,7 +22,7 @@ from engine.errors import UserError
 from live.addresses import Message
 from live.keys import Resolved
 from live.setlist import SetList
-from live.take import FORMAT, PAUSE, Obeyed, Take
+from live.take import FORMAT, PAUSE, Event, Obeyed, Sampled, Take
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +32,16 @@ WAITING = 50_000  # lines that may wait for a slow disk: ten minutes of samples 
 class TakeWriter:
     """Writes a take while it happens, on a thread: the show does not wait for the disk.
 
-    What cannot be written is logged once and ends the take, not the show; `lost` counts the lines
-    since. Raises UserError if the file is there already or cannot be made.
+    The constructor makes the file, `begin` or `go_on` writes where it comes from, `start` starts the
+    thread. What cannot be written later is logged once and ends the take, not the show; `lost`
+    counts the lines since.
     """
 
     def __init__(self, path: Path) -> None:
+        """Raises UserError if the file is there already or cannot be made."""
         self.path = path
         self.lost = 0
-        self._lines: queue.Queue[bytes | None] = queue.Queue(WAITING)
+        self._records: queue.Queue[dict[str, Any] | None] = queue.Queue(WAITING)
         self._failed = False
         try:
             self._file: BinaryIO = path.open("xb", buffering=0)
@@ -47,63 +50,58 @@ class TakeWriter:
         except OSError as error:
             raise UserError(f"--take {path!s:.200}: {error.strerror or error}") from error
         self._thread = threading.Thread(target=self._write, name="take", daemon=True)
-        self._thread.start()
 
     def begin(self, setlist: SetList, cue: int, began: datetime) -> None:
-        """The first line."""
-        self._put(
-            {
-                "anthesis take": FORMAT,
-                "began": began.isoformat(),
-                "setlist": str(setlist.file.absolute()),
-                "text": setlist.text,
-                "cue": cue,
-                "versions": _versions(),
-            }
-        )
+        """The first line. Raises UserError if it cannot be written."""
+        self._write_now(_heading(setlist, cue, began))
 
     def go_on(self, take: Take) -> None:
-        """All of a take that is resumed, and that the show waits until there is a picture."""
-        self.begin(take.setlist, take.cue, take.began)
+        """All of a take that is resumed, whose show then waits until there is a picture.
+
+        Raises UserError if it cannot be written.
+        """
+        self._write_now(_heading(take.setlist, take.cue, take.began))
         for kind, files in (("network", take.networks), ("latent", take.latents)):
             for path, sha256 in files.items():
-                self.file(kind, path, sha256)
+                self._write_now(_file(kind, path, sha256))
         for cue, resolved in take.resolved.items():
-            self.keys(cue, resolved)
+            self._write_now(_keys(cue, resolved))
         for event in take.events:
-            if isinstance(event, Obeyed):
-                self.obeyed(event.at, event.message)
-            else:
-                self.sampled(event.at)
-        self.obeyed(take.end, PAUSE)
+            self._write_now(_event(event))
+        self._write_now(_event(Obeyed(take.end, PAUSE)))
+
+    def start(self) -> None:
+        """From here on nothing waits for the disk."""
+        self._thread.start()
 
     def file(self, kind: str, path: Path, sha256: str) -> None:
         """A "network" or "latent" that takes part."""
-        self._put({kind: str(path.absolute()), "sha256": sha256})
+        self._put(_file(kind, path, sha256))
 
     def keys(self, cue: int, resolved: Resolved) -> None:
-        """The keys of a cue, once they are known."""
-        self._put({"keys": cue, **{name: _packed(a) for name, a in resolved._asdict().items()}})
+        """The keys of a cue, once they are known; its arrays must not change any more."""
+        self._put(_keys(cue, resolved))
 
     def obeyed(self, at: int, message: Message) -> None:
         """A message took effect at show time `at` (ns)."""
-        self._put({"at": at, "do": message.address, "args": list(message.args)})
+        self._put(_event(Obeyed(at, message)))
 
     def sampled(self, at: int) -> None:
         """W+ is asked for, for show time `at` (ns)."""
-        self._put({"w": at})
+        self._put(_event(Sampled(at)))
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Write what waits, unless the disk hangs."""
-        try:
-            self._lines.put(None, timeout=timeout_s)
-        except queue.Full:
+        if self._thread.ident is None:
+            self._file.close()
             return
-        self._thread.join(timeout_s)
+        with suppress(queue.Full):
+            self._records.put(None, timeout=timeout_s)
+            self._thread.join(timeout_s)
 
     def _put(self, record: dict[str, Any]) -> None:
         try:
-            self._lines.put_nowait(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+            self._records.put_nowait(record)
         except queue.Full:
             self.lost += 1
             self._fail("the disk is too slow")
@@ -111,15 +109,21 @@ class TakeWriter:
     def _write(self) -> None:
         """Thread: write whole lines until told to end."""
         with self._file:
-            while (line := self._lines.get()) is not None:
+            while (record := self._records.get()) is not None:
                 if self._failed:
                     self.lost += 1
                     continue
                 try:
-                    _write_all(self._file, line)
+                    _write_all(self._file, record)
                 except OSError as error:
                     self.lost += 1
                     self._fail(error.strerror or str(error))
+
+    def _write_now(self, record: dict[str, Any]) -> None:
+        try:
+            _write_all(self._file, record)
+        except OSError as error:
+            raise UserError(f"--take {self.path}: {error.strerror or error}") from error
 
     def _fail(self, why: str) -> None:
         if not self._failed:
@@ -127,9 +131,10 @@ class TakeWriter:
             log.error("the take %s ends here, the show goes on: %s", self.path, why)
 
 
-def _write_all(file: BinaryIO, line: bytes) -> None:
+def _write_all(file: BinaryIO, record: dict[str, Any]) -> None:
     """Raw files may take a part of what they are given."""
-    rest = memoryview(line)
+    line = json.dumps(record, ensure_ascii=False, default=_packed)
+    rest = memoryview(line.encode() + b"\n")
     while rest:
         rest = rest[file.write(rest) :]
 
@@ -138,6 +143,31 @@ def free_name(path: Path) -> Path:
     """The name, or the next with a number that nobody has."""
     names = (path.with_stem(f"{path.stem}-{n}") for n in count(2))
     return path if not path.exists() else next(name for name in names if not name.exists())
+
+
+def _heading(setlist: SetList, cue: int, began: datetime) -> dict[str, Any]:
+    return {
+        "anthesis take": FORMAT,
+        "began": began.isoformat(),
+        "setlist": str(setlist.file.absolute()),
+        "text": setlist.text,
+        "cue": cue,
+        "versions": _versions(),
+    }
+
+
+def _file(kind: str, path: Path, sha256: str) -> dict[str, Any]:
+    return {kind: str(path.absolute()), "sha256": sha256}
+
+
+def _keys(cue: int, resolved: Resolved) -> dict[str, Any]:
+    return {"keys": cue, **resolved._asdict()}
+
+
+def _event(event: Event) -> dict[str, Any]:
+    if isinstance(event, Sampled):
+        return {"w": event.at}
+    return {"at": event.at, "do": event.message.address, "args": list(event.message.args)}
 
 
 def _versions() -> dict[str, str]:

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import live.take_writer
 from engine.errors import UserError
 from live.addresses import Message
 from live.app import Stage
@@ -31,6 +32,7 @@ from live.statistics import Statistics
 from live.take import (
     Obeyed,
     Sampled,
+    Take,
     check_files,
     last_state,
     latents,
@@ -115,6 +117,7 @@ def perform(folder):
             writer.begin(setlist, 0, datetime(2026, 11, 25, 21, 4))
         else:
             writer.go_on(take)
+        writer.start()
         asked = []
 
         def start(network, seeds, now):
@@ -242,10 +245,10 @@ def test_files_that_have_changed_are_named(perform, folder):
     same = replace(take, networks=hashes)
     check_files(same)
     (folder / "a.pt").write_bytes(b"other weights")
-    with pytest.raises(UserError, match="a.pt: is not the file it was in this take"):
+    with pytest.raises(UserError, match=r"a\.pt: is not the file it was in this take"):
         check_files(same)
     (folder / "a.pt").unlink()
-    with pytest.raises(UserError, match="a.pt: cannot be read"):
+    with pytest.raises(UserError, match=r"a\.pt: cannot be read"):
         check_files(same)
 
 
@@ -298,7 +301,7 @@ def test_what_is_no_take_is_said(folder):
     other = folder / "other.take"
     for text in ("", "{}\n", '{"anthesis take": 2}\n', "[1]\n", "\x00\x00\n"):
         other.write_text(text)
-        with pytest.raises(UserError, match="is not (a|of a) take"):
+        with pytest.raises(UserError, match=r"is not (a|of a) take"):
             read_take(other)
     with pytest.raises(UserError, match="cannot read the take: No such file"):
         read_take(folder / "missing.take")
@@ -333,6 +336,7 @@ def test_a_full_disk_ends_the_take_and_not_the_show(folder, caplog):
     """A file that may not grow any more is a full disk to whoever writes it."""
     resource = pytest.importorskip("resource", reason="limits of a process are a POSIX matter")
     writer = TakeWriter(folder / "night.take")
+    writer.start()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
@@ -427,3 +431,20 @@ def free_port() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def test_a_long_take_is_resumed_whole(folder, monkeypatch):
+    """Hours have more lines than may wait for a disk while a show is on."""
+    monkeypatch.setattr(live.take_writer, "WAITING", 100)
+    long, later = TakeWriter(folder / "long.take"), TakeWriter(folder / "later.take")
+    setlist = load_setlist(folder / "show.toml")
+    take = Take(datetime(2026, 11, 25), setlist, 1, events=[Sampled(n) for n in range(5000)])
+    long.go_on(take)
+    long.close()
+    assert read_take(folder / "long.take").events[:-1] == take.events
+    later.go_on(read_take(folder / "long.take"))
+    later.start()
+    later.sampled(9999)
+    later.close()
+    assert later.lost == 0
+    assert len(read_take(folder / "later.take").events) == 5003
