@@ -143,6 +143,8 @@ def _look_at_files(setlist: SetList, options: Options) -> None:
         check_writable("--stats", options.stats)
     if options.take is not None:
         check_writable("--take", options.take)
+        if options.take.exists():
+            raise UserError(f"--take {options.take}: is there already; name another file")
     if options.record is not None and options.record.suffix not in ("", ".mp4"):
         raise UserError(f"--record {options.record}: a recording is an .mp4 file")
     for cue in setlist.cues:

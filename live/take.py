@@ -172,7 +172,7 @@ def _read(path: Path, file: BinaryIO) -> Take:
         if not line.endswith(b"\n") and len(line) < _LONGEST_LINE:
             break  # cut off by a kill
         try:
-            record = json.loads(line)
+            record = json.loads(line.decode())
             if not isinstance(record, dict):
                 raise ValueError("no record")
             if reading is None:
@@ -181,6 +181,8 @@ def _read(path: Path, file: BinaryIO) -> Take:
                 reading.add(record)
         except UserError as error:
             raise UserError(f"{path}: line {number}: {error}") from error
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: line {number} is not of a take: no text in UTF-8") from error
         except (ValueError, LookupError, TypeError, RecursionError) as error:
             said = " ".join(str(error).split())
             raise UserError(f"{path}: line {number} is not of a take: {said:.200}") from error

@@ -32,7 +32,7 @@ WAITING = 50_000  # lines that may wait for a slow disk: ten minutes of samples 
 class TakeWriter:
     """Writes a take while it happens, on a thread: the show does not wait for the disk.
 
-    The constructor makes the file, `begin` or `go_on` writes where it comes from, `start` starts the
+    The constructor makes the file, `begin` or `go_on` writes where it comes from, `start` the
     thread. What cannot be written later is logged once and ends the take, not the show; `lost`
     counts the lines since.
     """
