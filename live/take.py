@@ -128,9 +128,13 @@ def sha256_of(path: Path) -> str:
 
 
 def check_files(take: Take) -> None:
-    """See that networks and latents are those of the performance. Raises UserError for another."""
+    """See that networks and latents are those of the performance. Raises UserError for another.
+
+    Only files of the set list are looked at, which are there: a take may name anything.
+    """
+    named = {cue.network for cue in take.setlist.cues} | latents(take.setlist)
     for path, sha256 in {**take.networks, **take.latents}.items():
-        if sha256_of(path) != sha256:
+        if path in named and sha256_of(path) != sha256:
             raise UserError(
                 f"{path}: is not the file it was in this take; put that back, or --force"
             )

@@ -25,6 +25,8 @@ def read_toml(path: Path, kind: str, most_bytes: int) -> tuple[str, dict[str, An
         raise UserError(f"{path}: cannot read the {kind}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not a {kind}: not text in UTF-8") from error
+    except ValueError as error:  # a name that no file can have
+        raise UserError(f"{path!r}: cannot read the {kind}: {error}") from error
     return text, parse_toml(path, text)
 
 

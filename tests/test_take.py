@@ -247,6 +247,7 @@ def test_files_that_have_changed_are_named(perform, folder):
     (folder / "a.pt").write_bytes(b"other weights")
     with pytest.raises(UserError, match=r"a\.pt: is not the file it was in this take"):
         check_files(same)
+    check_files(replace(take, networks={Path("/dev/zero"): "0" * 64}))  # not of this set list
     (folder / "a.pt").unlink()
     with pytest.raises(UserError, match=r"a\.pt: cannot be read"):
         check_files(same)
