@@ -38,7 +38,7 @@ from live.show import Programme, Show, eased
 from live.source import Frame, Request, Source
 from live.statistics import Statistics
 from live.succession import Succession
-from live.take import PAUSE
+from live.take import State, opening
 from live.texture import Picture
 from live.wplus import wplus_at
 
@@ -120,7 +120,7 @@ class Stage:
 
     `seconds` ends the show that long after its first generated frame; None plays on until somebody
     ends it. `holding` is a picture, uint8 [height, width, 4], shown until the first frame.
-    `resumed` is a show, and its show time (ns), to go on from instead of a cue's beginning.
+    `resumed` is where a take has ended, to go on from instead of a cue's beginning.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Stage:
         tape: Tape | None = None,
         overlay: Overlay | None = None,
         journal: Journal | None = None,
-        resumed: tuple[Show, int] | None = None,
+        resumed: State | None = None,
         holding: np.ndarray | None = None,
         gpu: Gpu | None = None,
         cue: int = 0,
@@ -149,18 +149,17 @@ class Stage:
         self.statistics = statistics
         self.faults = Faults()
         self.programme = programme(setlist)
-        state = setlist.overlay.opening(setlist.show.overlay)
-        first = Show.opening(self.programme, setlist.show.tempo, cue=cue, overlay=state)
-        self.show, resumes_at = resumed or (first, 0)
-        self._plays = resumed is None or self.show.transport.playing
-        self.show = control.apply(self.show, PAUSE, resumes_at, self.programme)
+        # Either waits until there is a picture.
+        first = resumed or State(opening(setlist, cue), 0, plays=True)
+        self.show, self._plays = first.show, first.plays
         self.compositor = Compositor(output.ctx, output.size)
         self._prompter = prompter
         self._desk = desk
         self._tape = tape
         self._overlay = overlay
         self._journal = journal
-        self._journalled: set[int | Path] = set()  # cues and networks
+        self._journalled: set[Path] = set()  # networks...
+        self._journalled_cues: set[int] = set()
         self._told_cue = self.show.voice.cue  # that the overlay knows of
         self._captions = Captions(setlist, self.programme, ensemble)
         self._view: View | None = None  # what the overlay is to show in this turn...
@@ -172,7 +171,7 @@ class Stage:
         self._frame_paths = FramePaths(output.ctx, gpu or Cuda(), clock.now)
         self._holding = _picture(output.ctx, holding)
         self._pacer = Pacer(clock, output.refresh_hz, VSYNC_SLACK if output.vsync else 0.0)
-        self._began = clock.now() - resumes_at
+        self._began = clock.now() - first.at
         self._outlook = Outlook(self._began, self._pacer.period)
         self._cadence = Cadence(self._pacer.period)
         self._orders: dict[Path, Orders] = {}
@@ -180,7 +179,7 @@ class Stage:
         self._seconds = seconds
         self._ends: int | None = None  # show time
         self._mixed_for = 0  # ns of show time that cross-fades have run
-        self._composed_at = 0
+        self._composed_at = first.at
         self._fresh: int | None = None  # show time of the picture taken in this turn
         self.last_frame: Frame | None = None  # what the newest picture was made of
         self.presented_at = self._began  # clock
@@ -298,7 +297,7 @@ class Stage:
             self._take(at)
 
     def _ask(self, at: int) -> None:
-        if self.show.frozen or not self._cadence.asks(self._turns):
+        if self._frozen or not self._cadence.asks(self._turns):
             return
         self._cadence.asked(self._turns)
         now = at + self._began
@@ -330,7 +329,7 @@ class Stage:
     def _take(self, at: int) -> None:
         self._frame_paths.settle()
         due = self._network(self.show.voice.cue)
-        wanted = () if self.show.frozen else (*self._mixer.shown, due)
+        wanted = () if self._frozen else (*self._mixer.shown, due)
         for source in self.ensemble.sources:
             network = source.network
             if network not in wanted:
@@ -362,7 +361,7 @@ class Stage:
     def _compose(self, at: int) -> None:
         self._view = None  # what goes wrong here leaves the last picture as it was, overlay and all
         self.compositor.resize(self.output.size)
-        if not self.show.frozen:  # a frozen cross-fade goes on from where it stands
+        if not self._frozen:  # a frozen cross-fade goes on from where it stands
             self._mixed_for += at - self._composed_at
         self._composed_at = at
         due = self.programme[self.show.voice.cue]
@@ -455,14 +454,19 @@ class Stage:
         if self._seconds is not None and self._ends is None:
             self._ends = at + round(self._seconds * SECOND)
 
+    @property
+    def _frozen(self) -> bool:
+        """Whether the picture is to stay; there has to be one first."""
+        return self.show.frozen and bool(self._mixer.shown)
+
     def _keep_journal(self, journal: Journal) -> None:
         """Tell the journal of engines and paths that are new."""
         for source in self.ensemble.sources:
             if source.facts is not None and source.network not in self._journalled:
                 self._journalled.add(source.network)
                 journal.file("network", source.network, source.facts.sha256)
-        for cue in self.ensemble.resolved.keys() - self._journalled:
-            self._journalled.add(cue)
+        for cue in self.ensemble.resolved.keys() - self._journalled_cues:
+            self._journalled_cues.add(cue)
             journal.keys(cue, self.ensemble.resolved[cue])
 
     def _network(self, cue: int) -> Path:

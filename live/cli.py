@@ -69,14 +69,11 @@ def _overlay(name: str | None) -> str | None:
     return name
 
 
-def _resumed(path: Path, force: bool, setlist: Path | None, cue: str | None) -> Take:
+def _resumed(path: Path, setlist: Path | None, cue: str | None) -> Take:
     """The take to go on from. Raises UserError for one that cannot be, BadParameter for options."""
     if setlist is not None or cue is not None:
         raise typer.BadParameter("--resume brings its own set list and cue; leave them out")
-    take = read_take(path)
-    if not force:
-        check_files(take)
-    return take
+    return read_take(path)
 
 
 def _part(name: str | None) -> str | None:
@@ -180,12 +177,14 @@ def play(
         overlay=overlay,
         record=record,
         take=take,
-        resume=None if resume is None else _resumed(resume, force, setlist, cue),
+        resume=None if resume is None else _resumed(resume, setlist, cue),
         headless=headless,
         seconds=seconds,
         stats=stats,
     )
     if options.resume is not None:
+        if not force:
+            check_files(options.resume)
         perform(options.resume.setlist, options)
     else:
         perform(bundled() if setlist is None else load_setlist(setlist), options)

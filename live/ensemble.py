@@ -112,8 +112,9 @@ class Ensemble:
                 self._fitting.add(network)
             for number, cue in self._cues(network):
                 if number not in self._paths and keys.wanted(cue) <= source.mapped.keys():
-                    self.resolved[number] = keys.resolve(cue, facts, source.mapped)
-                    self._paths[number] = keys.path_through(cue, self.resolved[number])
+                    resolved = keys.resolve(cue, facts, source.mapped)
+                    self._paths[number] = keys.path_through(cue, resolved)
+                    self.resolved[number] = resolved
         except UserError as error:
             self._refuse(network, str(error))
 

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -86,7 +86,10 @@ def perform(setlist: SetList, options: Options) -> None:
 def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _Signals) -> None:
     clock = WallClock()
     statistics = Statistics(BEGAN)
-    cue = _first_cue(setlist, options)
+    resumed = None if options.resume is None else last_state(options.resume)
+    cue = 0 if options.cue is None else setlist.find(options.cue)
+    if resumed is not None:
+        cue = resumed.show.voice.cue
     holding = _holding(setlist.show.holding)
     _look_at_files(setlist, options)
     with ExitStack() as closing:
@@ -97,7 +100,8 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
         ensemble.tend(network, (), network, clock.now())
         output, options = _output(setlist, options, prompter, closing)
         statistics.window_up(clock.now())
-        overlay = _overlay(setlist, cue, output, closing)
+        began = datetime.now() - timedelta(seconds=0 if resumed is None else resumed.at / 1e9)
+        overlay = _overlay(setlist, cue, output, began, closing)
         tape = _tape(options, output, prompter, closing)
         journal = _journal(setlist, cue, options, tape, prompter, closing)
         stage = Stage(
@@ -111,9 +115,7 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
             tape=tape,
             overlay=overlay,
             journal=journal,
-            resumed=None
-            if options.resume is None
-            else (last_state(options.resume), options.resume.end),
+            resumed=resumed,
             holding=holding,
             cue=cue,
             seconds=options.seconds,
@@ -231,12 +233,6 @@ def _tape(options: Options, output: Output, prompter: Prompter, closing: ExitSta
     return tape
 
 
-def _first_cue(setlist: SetList, options: Options) -> int:
-    if options.resume is not None:
-        return last_state(options.resume).voice.cue
-    return 0 if options.cue is None else setlist.find(options.cue)
-
-
 def _journal(
     setlist: SetList,
     cue: int,
@@ -264,12 +260,14 @@ def _journal(
     return writer
 
 
-def _overlay(setlist: SetList, cue: int, output: Output, closing: ExitStack) -> Overlay:
+def _overlay(
+    setlist: SetList, cue: int, output: Output, began: datetime, closing: ExitStack
+) -> Overlay:
     """What can be drawn over the picture; its glyphs are made while the engine loads."""
     gauges = Sampler()  # always, so that a monitor opened in mid-show has its history
     closing.callback(gauges.close)
     gauges.start()
-    overlay = Overlay(output.ctx, setlist.overlay, identity(setlist, cue), gauges, datetime.now())
+    overlay = Overlay(output.ctx, setlist.overlay, identity(setlist, cue), gauges, began)
     closing.callback(overlay.release)
     overlay.prepare(output.size)
     return overlay

@@ -330,6 +330,8 @@ def load_setlist(path: Path) -> SetList:
 
 def parse_setlist(path: Path, text: str) -> SetList:
     """The same for a text that was once that of the file. Raises UserError."""
+    if len(text) > _MAX_BYTES:
+        raise UserError(f"{path}: is too large for a set list")
     return _of(path, text, parse_toml(path, text))
 
 

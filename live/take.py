@@ -10,10 +10,11 @@ the order in which things happened:
     {"keys": 0, "ws": ..., "psi": ..., "w_avg": ...}         of cue 0, once they are mapped
     {"at": 1234567890, "do": "psi", "args": [0.5]}           obeyed at that show time, in ns
     {"w": 1250000000}                                        W+ was sampled for that show time
+    {"resumed": 1250000000}                                  begun again there, with other engines
 
 Arrays are {"shape": [...], "type": "<f4", "data": base64}. A line that asks for W+ stands after all
-messages that had been obeyed by then, so reading in order and asking `live.wplus` gives the W+ of
-the performance to the bit: see `performed`.
+that was obeyed and known by then, so reading in order and asking `live.wplus` gives the W+ of the
+performance to the bit: see `performed`.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import UserError
 from engine.link import MAX_WS_VALUES, Floats
+from engine.path import Path as Morph
 from live.addresses import ADDRESSES, Message, coerce
 from live.control import apply
 from live.keys import Resolved, path_through
@@ -41,8 +43,8 @@ from live.show import Programme, Show
 from live.wplus import wplus_at
 
 FORMAT = 1
-PAUSE = Message("play", (0,))  # the first thing of a show that is resumed
 _LONGEST_LINE = 64 << 20  # a cue with 100 keys of 18 * 512 is 5 MB
+_LARGEST = 1 << 30  # bytes; an hour at 60 frames a second is 5 MB
 _LATEST = 10**18  # ns; no show is 31 years long
 
 
@@ -61,15 +63,37 @@ class Obeyed:
     message: Message
 
 
-Event: TypeAlias = Sampled | Obeyed
+@dataclass(frozen=True, slots=True, eq=False)
+class Mapped:
+    """The keys of a cue were known from here on."""
+
+    cue: int
+    resolved: Resolved
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The show was begun again at this show time (ns): no keys are known, and it waits."""
+
+    at: int
+
+
+Event: TypeAlias = Sampled | Obeyed | Mapped | Resumed
+
+
+class State(NamedTuple):
+    """Where a take ends: what a stage needs to go on from there."""
+
+    show: Show  # it waits, until there is a picture
+    at: int  # show time, ns
+    plays: bool  # whether it then goes on by itself
 
 
 @dataclass(frozen=True, slots=True)
 class Take:
     """A take that was read.
 
-    `networks` and `latents` are the SHA-256 of files; `resolved` the keys of cues by their number;
-    `events` what happened, in order.
+    `networks` and `latents` are the SHA-256 of files; `events` what happened, in order.
     """
 
     began: datetime
@@ -77,13 +101,7 @@ class Take:
     cue: int
     networks: Mapping[Path, str] = field(default_factory=dict)
     latents: Mapping[Path, str] = field(default_factory=dict)
-    resolved: Mapping[int, Resolved] = field(default_factory=dict)
     events: Sequence[Event] = ()
-
-    @property
-    def end(self) -> int:
-        """Show time of the last event, in ns; 0 for none."""
-        return max((event.at for event in self.events), default=0)
 
 
 def opening(setlist: SetList, cue: int) -> Show:
@@ -95,21 +113,53 @@ def opening(setlist: SetList, cue: int) -> Show:
 def performed(take: Take) -> Iterator[tuple[int, dict[Path, Floats]]]:
     """The performance again: the show times at which W+ was sampled, and the W+ of each network.
 
-    Cues whose keys had not been mapped yet are left out, as they were then. Raises UserError for a
+    Cues whose keys were not known yet are left out, as they were then. Raises UserError for a
     message that no performance can have obeyed.
     """
     facts = programme(take.setlist)
     networks = [cue.network for cue in take.setlist.cues]
-    paths = {
-        number: path_through(take.setlist.cues[number], keys)
-        for number, keys in take.resolved.items()
-    }
+    paths: dict[int, Morph] = {}
     show = opening(take.setlist, take.cue)
     for event in take.events:
-        if isinstance(event, Obeyed):
-            show = _after(show, event, facts)
-        else:
+        if isinstance(event, Sampled):
             yield event.at, wplus_at(show, event.at, facts, networks, paths.get)
+        elif isinstance(event, Mapped):
+            paths[event.cue] = path_through(take.setlist.cues[event.cue], event.resolved)
+        elif isinstance(event, Resumed):
+            paths.clear()
+            show = waiting(show, event.at, facts)
+        else:
+            show = _after(show, event, facts)
+
+
+def last_state(take: Take) -> State:
+    """Where the take ends. Raises UserError as `performed` does."""
+    facts = programme(take.setlist)
+    show, at, plays = opening(take.setlist, take.cue), 0, True
+    for event in take.events:
+        if isinstance(event, Mapped):
+            continue
+        at = max(at, event.at)
+        if isinstance(event, Resumed):
+            show = waiting(show, event.at, facts)
+        elif isinstance(event, Obeyed):
+            show = _after(show, event, facts)
+            if event.message.address in ("play", "stop"):
+                plays = show.transport.playing
+    return State(waiting(show, at, facts), at, plays)
+
+
+def waiting(show: Show, at: int, facts: Programme) -> Show:
+    """The show at `at` (ns), standing still until there is a picture."""
+    return apply(show, Message("play", (0,)), at, facts)
+
+
+def _after(show: Show, event: Obeyed, facts: Programme) -> Show:
+    try:
+        return apply(show, event.message, event.at, facts)
+    except ValueError as error:
+        when = f"{event.at / 1e9:.3f} s"
+        raise UserError(f"the take has a message at {when} that no show obeys: {error}") from error
 
 
 def latents(setlist: SetList) -> set[Path]:
@@ -121,6 +171,8 @@ def latents(setlist: SetList) -> set[Path]:
 def sha256_of(path: Path) -> str:
     """The hash of a file. Raises UserError if it cannot be read."""
     try:
+        if not path.is_file():  # a pipe or a device would be read for ever
+            raise UserError(f"{path}: there is no such file")
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
@@ -130,32 +182,17 @@ def sha256_of(path: Path) -> str:
 def check_files(take: Take) -> None:
     """See that networks and latents are those of the performance. Raises UserError for another.
 
-    Only files of the set list are looked at, which are there: a take may name anything.
+    What is hashed are the files that the show would perform: a take may name anything. A file that
+    lies elsewhere now, such as the bundled network, is known by its name.
     """
-    named = {cue.network for cue in take.setlist.cues} | latents(take.setlist)
-    for path, sha256 in {**take.networks, **take.latents}.items():
-        if path in named and sha256_of(path) != sha256:
+    recorded = {**take.networks, **take.latents}
+    by_name = {path.name: sha256 for path, sha256 in recorded.items()}
+    for path in {cue.network for cue in take.setlist.cues} | latents(take.setlist):
+        sha256 = recorded.get(path, by_name.get(path.name))
+        if sha256 is not None and sha256_of(path) != sha256:
             raise UserError(
                 f"{path}: is not the file it was in this take; put that back, or --force"
             )
-
-
-def last_state(take: Take) -> Show:
-    """The show as the take leaves it, at its `end`. Raises UserError as `performed` does."""
-    facts = programme(take.setlist)
-    show = opening(take.setlist, take.cue)
-    for event in take.events:
-        if isinstance(event, Obeyed):
-            show = _after(show, event, facts)
-    return show
-
-
-def _after(show: Show, event: Obeyed, facts: Programme) -> Show:
-    try:
-        return apply(show, event.message, event.at, facts)
-    except ValueError as error:
-        when = f"{event.at / 1e9:.3f} s"
-        raise UserError(f"the take has a message at {when} that no show obeys: {error}") from error
 
 
 def read_take(path: Path) -> Take:
@@ -164,6 +201,10 @@ def read_take(path: Path) -> Take:
     Raises UserError with the file, the line and what is wrong with it.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path}: cannot read the take: it is not a file")
+        if path.exists() and path.stat().st_size > _LARGEST:
+            raise UserError(f"{path}: is too large for a take")
         with path.open("rb") as file:
             return _read(path, file)
     except OSError as error:
@@ -184,7 +225,8 @@ def _read(path: Path, file: BinaryIO) -> Take:
             else:
                 reading.add(record)
         except UserError as error:
-            raise UserError(f"{path}: line {number}: {error}") from error
+            said = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error))
+            raise UserError(f"{path}: line {number}: {said}") from error
         except UnicodeDecodeError as error:
             raise UserError(f"{path}: line {number} is not of a take: no text in UTF-8") from error
         except (ValueError, LookupError, TypeError, RecursionError) as error:
@@ -202,7 +244,7 @@ class _Reading:
         self._heading = heading
         self._networks: dict[Path, str] = {}
         self._latents: dict[Path, str] = {}
-        self._resolved: dict[int, Resolved] = {}
+        self._obeyed_at = 0  # nothing happens before what has happened
         self._events: list[Event] = []
 
     def take(self) -> Take:
@@ -210,23 +252,27 @@ class _Reading:
             self._heading,
             networks=self._networks,
             latents=self._latents,
-            resolved=self._resolved,
             events=self._events,
         )
 
     def add(self, record: dict[str, Any]) -> None:
         """Take a line in. Raises ValueError, LookupError or TypeError for what is none."""
         if "w" in record:
-            self._events.append(Sampled(_time(record["w"])))
+            self._events.append(Sampled(_time(record["w"], self._obeyed_at)))
         elif "do" in record:
-            self._events.append(Obeyed(_time(record["at"]), _message(record)))
+            self._obeyed_at = _time(record["at"], self._obeyed_at)
+            self._events.append(Obeyed(self._obeyed_at, _message(record)))
+        elif "resumed" in record:
+            self._obeyed_at = _time(record["resumed"], self._obeyed_at)
+            self._events.append(Resumed(self._obeyed_at))
         elif "keys" in record:
             cue = _cue(record["keys"], self._heading)
-            self._resolved[cue] = _resolved(record, self._heading.setlist.cues[cue])
+            keys = _resolved(record, self._heading.setlist.cues[cue])
+            self._events.append(Mapped(cue, keys))
         elif "network" in record:
-            self._networks[Path(record["network"])] = str(record["sha256"])
+            self._networks[_path(record["network"])] = str(record["sha256"])
         elif "latent" in record:
-            self._latents[Path(record["latent"])] = str(record["sha256"])
+            self._latents[_path(record["latent"])] = str(record["sha256"])
         else:
             raise ValueError("it says nothing that is known")
 
@@ -234,15 +280,21 @@ class _Reading:
 def _heading(record: dict[str, Any]) -> Take:
     if record.get("anthesis take") != FORMAT:
         raise ValueError(f"it must begin with a take of format {FORMAT}")
-    setlist = parse_setlist(Path(record["setlist"]), str(record["text"]))
+    setlist = parse_setlist(_path(record["setlist"]), str(record["text"]))
     take = Take(datetime.fromisoformat(record["began"]), setlist, 0)
     return replace(take, cue=_cue(record["cue"], take))
 
 
-def _time(value: Any) -> int:
-    if type(value) is not int or not -_LATEST < value < _LATEST:
-        raise ValueError(f"{value!r:.40} is no show time")
+def _time(value: Any, earliest: int) -> int:
+    if type(value) is not int or not earliest <= value < _LATEST:
+        raise ValueError(f"{value!r:.40} is no show time, or an earlier one than that before it")
     return value
+
+
+def _path(value: Any) -> Path:
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError(f"{value!r:.60} is no name of a file")
+    return Path(value)
 
 
 def _cue(value: Any, take: Take) -> int:

@@ -22,7 +22,7 @@ from engine.errors import UserError
 from live.addresses import Message
 from live.keys import Resolved
 from live.setlist import SetList
-from live.take import FORMAT, PAUSE, Event, Obeyed, Sampled, Take
+from live.take import FORMAT, Event, Mapped, Obeyed, Resumed, Sampled, Take, last_state
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class TakeWriter:
 
     The constructor makes the file, `begin` or `go_on` writes where it comes from, `start` the
     thread. What cannot be written later is logged once and ends the take, not the show; `lost`
-    counts the lines since.
+    counts the lines that the thread could not write.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,6 +42,7 @@ class TakeWriter:
         self.path = path
         self.lost = 0
         self._records: queue.Queue[dict[str, Any] | None] = queue.Queue(WAITING)
+        self._full = False
         self._failed = False
         try:
             self._file: BinaryIO = path.open("xb", buffering=0)
@@ -64,11 +65,9 @@ class TakeWriter:
         for kind, files in (("network", take.networks), ("latent", take.latents)):
             for path, sha256 in files.items():
                 self._write_now(_file(kind, path, sha256))
-        for cue, resolved in take.resolved.items():
-            self._write_now(_keys(cue, resolved))
         for event in take.events:
             self._write_now(_event(event))
-        self._write_now(_event(Obeyed(take.end, PAUSE)))
+        self._write_now(_event(Resumed(last_state(take).at)))
 
     def start(self) -> None:
         """From here on nothing waits for the disk."""
@@ -80,7 +79,7 @@ class TakeWriter:
 
     def keys(self, cue: int, resolved: Resolved) -> None:
         """The keys of a cue, once they are known; its arrays must not change any more."""
-        self._put(_keys(cue, resolved))
+        self._put(_event(Mapped(cue, resolved)))
 
     def obeyed(self, at: int, message: Message) -> None:
         """A message took effect at show time `at` (ns)."""
@@ -100,11 +99,13 @@ class TakeWriter:
             self._thread.join(timeout_s)
 
     def _put(self, record: dict[str, Any]) -> None:
+        if self._full:
+            return
         try:
             self._records.put_nowait(record)
         except queue.Full:
-            self.lost += 1
-            self._fail("the disk is too slow")
+            self._full = True  # what waits is still written
+            log.error("the take %s ends here, the show goes on: a slow disk", self.path)
 
     def _write(self) -> None:
         """Thread: write whole lines until told to end."""
@@ -117,7 +118,9 @@ class TakeWriter:
                     _write_all(self._file, record)
                 except OSError as error:
                     self.lost += 1
-                    self._fail(error.strerror or str(error))
+                    self._failed = True  # a gap would make another performance of what follows
+                    said = error.strerror or str(error)
+                    log.error("the take %s ends here, the show goes on: %s", self.path, said)
 
     def _write_now(self, record: dict[str, Any]) -> None:
         try:
@@ -125,15 +128,10 @@ class TakeWriter:
         except OSError as error:
             raise UserError(f"--take {self.path}: {error.strerror or error}") from error
 
-    def _fail(self, why: str) -> None:
-        if not self._failed:
-            self._failed = True  # a gap would make another performance of what follows
-            log.error("the take %s ends here, the show goes on: %s", self.path, why)
-
 
 def _write_all(file: BinaryIO, record: dict[str, Any]) -> None:
     """Raw files may take a part of what they are given."""
-    line = json.dumps(record, ensure_ascii=False, default=_packed)
+    line = json.dumps(record, default=_packed)  # ASCII: names of files may be no text
     rest = memoryview(line.encode() + b"\n")
     while rest:
         rest = rest[file.write(rest) :]
@@ -160,13 +158,13 @@ def _file(kind: str, path: Path, sha256: str) -> dict[str, Any]:
     return {kind: str(path.absolute()), "sha256": sha256}
 
 
-def _keys(cue: int, resolved: Resolved) -> dict[str, Any]:
-    return {"keys": cue, **resolved._asdict()}
-
-
 def _event(event: Event) -> dict[str, Any]:
     if isinstance(event, Sampled):
         return {"w": event.at}
+    if isinstance(event, Resumed):
+        return {"resumed": event.at}
+    if isinstance(event, Mapped):
+        return {"keys": event.cue, **event.resolved._asdict()}
     return {"at": event.at, "do": event.message.address, "args": list(event.message.args)}
 
 
