@@ -16,7 +16,8 @@ from engine.errors import UserError
 from live.overlay.state import NAMES
 from live.performance import Options, perform
 from live.setlist import bundled, load_setlist
-from live.take import Take, check_files, read_take
+from live.take import Take, check_files
+from live.take_reader import read_take
 
 app = typer.Typer(
     name="anthesis",

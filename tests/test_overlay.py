@@ -18,7 +18,7 @@ import psutil
 import pytest
 from PIL import Image
 
-import live.overlay.overlay
+import live.overlay.foundry
 from live.compositor import Compositor, Layer, Look
 from live.fake_source import fake_picture
 from live.gpus import Card, CardHistory, Histories, Host, Process, Sample
@@ -478,7 +478,7 @@ def test_glyphs_that_cannot_be_made_are_said_once_and_the_last_ones_stay(
 ) -> None:
     projector = project((640, 360))
     before = projector.seen(still("terminal"))
-    monkeypatch.setattr(live.overlay.overlay, "Atlas", lambda *given: 1 / 0)
+    monkeypatch.setattr(live.overlay.foundry, "Atlas", lambda *given: 1 / 0)
     projector.compositor.resize((1280, 720))
     faults = 0
     for _ in range(20):

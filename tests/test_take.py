@@ -40,9 +40,9 @@ from live.take import (
     last_state,
     latents,
     performed,
-    read_take,
     sha256_of,
 )
+from live.take_reader import read_take
 from live.take_writer import TakeWriter, free_name
 from live.terminal import Terminal
 from live.wplus import wplus_at

@@ -9,7 +9,8 @@ stream        what the terminal types and prints, from programs that are data
 programs      those programs, and templates that can do nothing else
 tensor        numbers as torch prints them
 monitor       the GPU monitor's lines, of what `live.gpus` samples: table, frames, figures, graphs
-desktop       wallpaper, bar, dock, the frames of windows, by drawing
+desktop       bar, dock, the frames of windows, by drawing; background has them on the GPU
+foundry       glyphs of another size, on a thread
 quads         all of it on the GPU: one kind of instance, cut from one atlas
 atlas         every glyph, from typefaces and what is drawn by arithmetic; beside them shapes
 theme         colours and fonts, from a small file

@@ -8,21 +8,20 @@ render thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 import moderngl
 
-import shaders
-from live.compositor import Compositor, Layer, Rectangle, new_canvas, placed, release
+from live.compositor import Compositor, Layer, Rectangle, placed
 from live.gpus import Sample
 from live.overlay import desktop, drawing, monitor
-from live.overlay.atlas import Atlas
-from live.overlay.drawing import Drawing, Kit
+from live.overlay.background import Backdrop, Furniture
+from live.overlay.drawing import Kit
+from live.overlay.foundry import Foundry
 from live.overlay.panes import Pane, Style, TextPane
-from live.overlay.quads import Box, Colour, Easel, Setting, Sheet
+from live.overlay.quads import Box, Colour, Easel, Setting
 from live.overlay.settings import OverlayTable
 from live.overlay.state import NAMES, Arrangement, OverlayState, PaneName, Window, arranged
 from live.overlay.stream import Caption, Identity, Stream
@@ -77,8 +76,8 @@ class Overlay:
         self._gauges = gauges
         self._opened = opened
         self._easel = Easel(ctx)
-        self._backdrop = _Backdrop(ctx, table)
-        self._furniture = _Furniture(self._easel)
+        self._backdrop = Backdrop(ctx, table)
+        self._furniture = Furniture(self._easel)
         self._terminal, self._monitor, self._picture = (
             TextPane(self._easel),
             TextPane(self._easel),
@@ -93,7 +92,7 @@ class Overlay:
         self._identity = identity
         self._stream = Stream(program, identity, self._terminal.screen, 0)
         self._read: tuple[Sample | None, int] | None = None  # what is shown, and its age in s
-        self._foundry = _Foundry(table)
+        self._foundry = Foundry(table)
         self._kit: Kit | None = None
         self._rehearsed = False
         self._whole = False  # whether the last picture came to its end
@@ -297,118 +296,3 @@ def _pixels(window: Window, size: tuple[int, int]) -> Box:
     )
     width, height = right - left, bottom - top
     return Box(left, top, min(max(width, 1), MOST_PIXELS), min(max(height, 1), MOST_PIXELS))
-
-
-class _Foundry:
-    """Makes the glyphs of a scale on a thread, one at a time, and keeps the newest."""
-
-    def __init__(self, table: OverlayTable) -> None:
-        self._theme = table.theme
-        self._thread = ThreadPoolExecutor(1, "glyphs")
-        self._making: tuple[float, Future[Kit]] | None = None  # the scale, and what it will be
-        self._failed: float | None = None  # a scale for which nothing could be made
-        self._kit: Kit | None = None
-
-    def kit(self, scale: float) -> Kit | None:
-        """What fits the scale, or the last there was until that is made; None before the first.
-
-        Raises what making it raised, once: it is not tried again for the same scale.
-        """
-        if self._making is not None and self._making[1].done():
-            (self._failed, making), self._making = self._making, None
-            self._kit = making.result()
-            self._failed = None
-        there = None if self._kit is None else self._kit.scale
-        if self._making is None and scale not in (there, self._failed):
-            self._making = (scale, self._thread.submit(self._make, scale, self._kit))
-        return self._kit
-
-    def wait(self, scale: float) -> None:
-        """Return when what fits the scale is made. Raises what making it raised."""
-        self.kit(scale)
-        while self._making is not None:
-            wait([self._making[1]])
-            self.kit(scale)
-
-    def _make(self, scale: float, before: Kit | None) -> Kit:
-        """Thread: the glyphs are drawn again only where their size is another."""
-        sizes = (drawing.mono_px(scale), drawing.sans_px(scale))
-        if before is not None and sizes == (before.atlas.mono_px, before.atlas.sans_px):
-            return Kit(scale, self._theme, before.atlas)
-        return Kit(scale, self._theme, Atlas(self._theme, *sizes))
-
-    def close(self) -> None:
-        """Let the thread go."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
-
-class _Backdrop:
-    """The wallpaper: drawn once for a size of the output, then laid over the picture."""
-
-    def __init__(self, ctx: moderngl.Context, table: OverlayTable) -> None:
-        self._ctx = ctx
-        self._colours = table.theme.desktop.wallpaper
-        self._paint = ctx.vertex_array(shaders.build(ctx, "quad.vert", "wallpaper.frag"), [])
-        self._lay = ctx.vertex_array(shaders.build(ctx, "quad.vert", "backdrop.frag"), [])
-        self._canvas: moderngl.Framebuffer | None = None
-
-    def draw(self, compositor: Compositor, opacity: float, level: float) -> None:
-        """Lay it over the compositor's target, which is in use, with blending on."""
-        if self._canvas is None or self._canvas.size != compositor.size:
-            self._repaint(compositor)
-        assert self._canvas is not None
-        if opacity == level == 1.0:
-            self._ctx.copy_framebuffer(compositor.target, self._canvas)
-            return
-        self._canvas.color_attachments[0].use(0)  # type: ignore[union-attr]
-        self._lay.program["opacity"] = opacity
-        self._lay.program["level"] = level
-        self._lay.render(moderngl.TRIANGLE_STRIP, vertices=4)
-
-    def release(self) -> None:
-        """Free what was made on the GPU."""
-        if self._canvas is not None:
-            release(self._canvas)
-            self._canvas = None
-
-    def _repaint(self, compositor: Compositor) -> None:
-        canvas = new_canvas(self._ctx, compositor.size)
-        self.release()
-        self._canvas = canvas
-        canvas.use()
-        self._ctx.enable_only(moderngl.NOTHING)
-        stops = [tuple(channel / 255 for channel in colour[:3]) for colour in self._colours]
-        self._paint.program["screen"] = canvas.size
-        self._paint.program["colours"] = [*stops[:1] * (4 - len(stops)), *stops]
-        self._paint.render(moderngl.TRIANGLE_STRIP, vertices=4)
-        compositor.target.use()
-        self._ctx.enable_only(moderngl.BLEND)
-
-
-class _Furniture:
-    """Bar and dock, made anew when the minute or what is open changes."""
-
-    MOST = 2048  # quads: every line of a cross is one
-
-    def __init__(self, easel: Easel) -> None:
-        self.sheet = Sheet(easel, self.MOST)
-        self._drawn: tuple[object, ...] | None = None
-
-    def lay_out(
-        self, size: tuple[int, int], clock: str, running: tuple[PaneName, ...], kit: Kit
-    ) -> None:
-        """Follow what is to be seen."""
-        key = (size, clock, running, kit)
-        if key == self._drawn:
-            return
-        drawn = Drawing(kit)
-        desktop.bar(size[0], clock, drawn)
-        desktop.dock(size[1], running, drawn)
-        quads = drawn.quads()[: self.MOST]
-        self.sheet.write(quads, 0)
-        self.sheet.count = len(quads)
-        self._drawn = key
-
-    def release(self) -> None:
-        """Free the buffer."""
-        self.sheet.release()
