@@ -149,6 +149,7 @@ class Stage:
         self.statistics = statistics
         self.faults = Faults()
         self.programme = programme(setlist)
+        self._networks = [each.network for each in setlist.cues]
         # Either waits until there is a picture.
         first = resumed or State(opening(setlist, cue), 0, plays=True)
         self.show, self._plays = first.show, first.plays
@@ -323,8 +324,7 @@ class Stage:
 
     def wplus(self, at: int) -> dict[Path, Floats]:
         """The final W+ at show time `at`, for each network that is on: [num_ws, w_dim]."""
-        networks = [cue.network for cue in self.setlist.cues]
-        return wplus_at(self.show, at, self.programme, networks, self.ensemble.path)
+        return wplus_at(self.show, at, self.programme, self._networks, self.ensemble.path)
 
     def _take(self, at: int) -> None:
         self._frame_paths.settle()
@@ -376,7 +376,7 @@ class Stage:
         )
         layers = self._layers(mix.first, 1.0 - mix.amount) + self._layers(mix.second, mix.amount)
         self._plain = (layers, look)
-        view = self._seen_over(mix, look, at)
+        view = self._seen_over(mix, layers, look, at)
         covered = self._overlay is not None and self._overlay.covers(view)
         self.compositor.compose(self._holding_alone(mix) if covered else layers, look)
         self._view = view
@@ -470,7 +470,7 @@ class Stage:
             journal.keys(cue, self.ensemble.resolved[cue])
 
     def _network(self, cue: int) -> Path:
-        return self.setlist.cues[cue].network
+        return self._networks[cue]
 
     def _layers(self, network: Path | None, share: float) -> list[Layer]:
         if network is not None:
@@ -482,15 +482,12 @@ class Stage:
         """What lies behind an overlay that covers the show's pictures and may still fade in."""
         return self._layers(None, 1.0 - mix.amount) if mix.first is None else []
 
-    def _seen_over(self, mix: Mix, look: Look, at: int) -> View:
+    def _seen_over(self, mix: Mix, layers: list[Layer], look: Look, at: int) -> View:
         """What the overlay shows; before the first picture nothing, and with that it fades in."""
-        pictures: list[Layer] = []
-        reveal = mix.amount if mix.first is None else 1.0
-        if mix.first is not None:
-            pictures = self._layers(mix.first, 1.0 - mix.amount)
-            pictures += self._layers(mix.second, mix.amount)
-        elif mix.second is not None:
-            pictures = self._layers(mix.second, 1.0)
+        pictures, reveal = layers, 1.0
+        if mix.first is None:  # there is nothing yet, or the holding picture, which has no window
+            pictures = [] if mix.second is None else self._layers(mix.second, 1.0)
+            reveal = mix.amount
         return View(
             at=at,
             now=at + self._began,

@@ -79,7 +79,7 @@ class Atlas:
     """
 
     def __init__(self, theme: Theme, mono_px: int, sans_px: int) -> None:
-        """Draw everything, in some tens of milliseconds; the sizes are those of the fonts, in px.
+        """Draw everything, in a tenth of a second or two; the sizes are those of the fonts, in px.
 
         Raises ValueError if a size is below 1 px, or if both are too large for one texture: up to
         100 px each they are not.

@@ -28,7 +28,6 @@ from live.overlay.stream import Caption, Identity, Stream
 
 TRANSLUCENT = 0.78  # the ground of panes that lie over the full picture
 MOST_PIXELS = 30_000  # of a window's side; quads count in 16 bits
-STALE_S = 3.0  # see `live.overlay.monitor.screen`
 
 _PREMULTIPLIED = (moderngl.ONE, moderngl.ONE_MINUS_SRC_ALPHA)
 
@@ -89,7 +88,7 @@ class Overlay:
             "picture": self._picture,
         }
         program = table.find_program(identity.program)
-        self._identity = identity
+        self._program = identity.program
         self._stream = Stream(program, identity, self._terminal.screen, 0)
         self._read: tuple[Sample | None, int] | None = None  # what is shown, and its age in s
         self._foundry = Foundry(table)
@@ -103,8 +102,8 @@ class Overlay:
 
     def play(self, identity: Identity, at: int) -> None:
         """Another cue is played from show time `at` on; its program may be another."""
-        before, self._identity = self._identity, identity
-        if identity.program != before.program:
+        before, self._program = self._program, identity.program
+        if self._program != before:
             self._stream.begin(self._table.find_program(identity.program), at, identity)
 
     def prepare(self, size: tuple[int, int]) -> bool:
