@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -19,9 +18,8 @@ from engine.errors import UserError
 from engine.link import Floats
 from live import control
 from live.cadence import Cadence, Orders, budget
-from live.captions import Captions, identity
+from live.captions import Captions
 from live.clock import Clock, Outlook, Pacer
-from live.compositor import Compositor, Layer, Look
 from live.control import Message
 from live.cuda import Cuda, Gpu
 from live.ensemble import Ensemble
@@ -29,23 +27,19 @@ from live.faults import Faults
 from live.interop import FramePaths
 from live.keyboard import Keyboard
 from live.keys import Resolved
-from live.mixer import Mix, Mixer
-from live.overlay.overlay import Overlay, View
-from live.overlay.state import arranged
+from live.overlay.overlay import Overlay
 from live.prompter import Prompt, Prompter
+from live.scene import Scene
 from live.setlist import SetList, programme
 from live.show import Programme, Show, eased
 from live.source import Frame, Request, Source
 from live.statistics import Statistics
-from live.succession import Succession
 from live.take import State, opening
-from live.texture import Picture
 from live.wplus import wplus_at
 
 log = logging.getLogger(__name__)
 
 SECOND = 1_000_000_000
-FADE_IN = 1 * SECOND  # from black, or the holding picture, to the first frame
 FADE_OUT = SECOND // 2  # at the end; Ctrl-C has two seconds for everything
 VSYNC_SLACK = 0.25  # see Pacer
 
@@ -153,24 +147,27 @@ class Stage:
         # Either waits until there is a picture.
         first = resumed or State(opening(setlist, cue), 0, plays=True)
         self.show, self._plays = first.show, first.plays
-        self.compositor = Compositor(output.ctx, output.size)
         self._prompter = prompter
         self._desk = desk
         self._tape = tape
-        self._overlay = overlay
         self._journal = journal
         self._journalled: set[Path] = set()  # networks...
         self._journalled_cues: set[int] = set()
-        self._told_cue = self.show.voice.cue  # that the overlay knows of
         self._captions = Captions(setlist, self.programme, ensemble)
-        self._view: View | None = None  # what the overlay is to show in this turn...
-        self._plain: tuple[list[Layer], Look] = ([], Look())  # ...and the picture without it
+        self.scene = Scene(
+            output.ctx,
+            output.size,
+            setlist,
+            self._captions,
+            overlay=overlay,
+            holding=holding,
+            cue=self.show.voice.cue,
+            at=first.at,
+        )
+        self.compositor = self.scene.compositor
         self._told: set[Path] = set()  # refused networks that the operator knows of
         self._keyboard = Keyboard()
-        self._mixer = Mixer()
-        self._pictures: dict[Path, Succession] = {}
         self._frame_paths = FramePaths(output.ctx, gpu or Cuda(), clock.now)
-        self._holding = _picture(output.ctx, holding)
         self._pacer = Pacer(clock, output.refresh_hz, VSYNC_SLACK if output.vsync else 0.0)
         self._began = clock.now() - first.at
         self._outlook = Outlook(self._began, self._pacer.period)
@@ -179,8 +176,6 @@ class Stage:
         self._turns = 0  # so far, this one included
         self._seconds = seconds
         self._ends: int | None = None  # show time
-        self._mixed_for = 0  # ns of show time that cross-fades have run
-        self._composed_at = first.at
         self._fresh: int | None = None  # show time of the picture taken in this turn
         self.last_frame: Frame | None = None  # what the newest picture was made of
         self.presented_at = self._began  # clock
@@ -259,10 +254,8 @@ class Stage:
                 self._obey(message, at)
         if self._desk is not None:
             for message in self._desk.messages(self.show, at, self.programme):
-                obeyed = self._obey(message, at)
-                if obeyed and self._overlay is not None:  # nothing else that strangers write
-                    address = f"{self.setlist.osc.prefix.rstrip('/')}/{message.address}"
-                    self._overlay.hear(at, address, message.args)
+                if self._obey(message, at):  # nothing else that strangers write is ever printed
+                    self.scene.hear(message, at)
         self.show = control.advance(self.show, at, self.programme)
         if self.output.closing:
             self.end()
@@ -270,21 +263,17 @@ class Stage:
     def _tend(self, at: int) -> None:
         now = at + self._began
         due = self._network(self.show.voice.cue)
-        if self._overlay is not None and self.show.voice.cue != self._told_cue:
-            self._told_cue = self.show.voice.cue
-            self._overlay.play(identity(self.setlist, self._told_cue), at)
+        self.scene.tend(self.show, at)
         following = control.upcoming(self.show, self.programme)
         next_up = due if following is None else self._network(following)
-        self.ensemble.tend(due, self._mixer.shown, next_up, now)
+        self.ensemble.tend(due, self.scene.shown, next_up, now)
         for network in self.ensemble.refused.keys() - self._told:
             self._told.add(network)
             why = self.ensemble.refused[network]
-            if network == due and not self._mixer.shown:
+            if network == due and not self.scene.shown:
                 raise UserError(why)
             log.error("%s", why)
-        for network in self._pictures.keys() - {due, *self._mixer.shown}:
-            self._pictures.pop(network).release()
-        for network in self._orders.keys() - {due, *self._mixer.shown}:
+        for network in self._orders.keys() - {due, *self.scene.shown}:
             del self._orders[network]
             self._captions.forget(network)
         for source in self.ensemble.sources:
@@ -298,7 +287,7 @@ class Stage:
             self._take(at)
 
     def _ask(self, at: int) -> None:
-        if self._frozen or not self._cadence.asks(self._turns):
+        if self.scene.frozen(self.show) or not self._cadence.asks(self._turns):
             return
         self._cadence.asked(self._turns)
         now = at + self._began
@@ -329,7 +318,7 @@ class Stage:
     def _take(self, at: int) -> None:
         self._frame_paths.settle()
         due = self._network(self.show.voice.cue)
-        wanted = () if self._frozen else (*self._mixer.shown, due)
+        wanted = () if self.scene.frozen(self.show) else (*self.scene.shown, due)
         for source in self.ensemble.sources:
             network = source.network
             if network not in wanted:
@@ -346,56 +335,30 @@ class Stage:
         answer = self._orders[network].answered(header.show_time, header.finished, self._turns)
         if answer is not None:
             self._cadence.answered(answer, at + self._began)
-        picture = self._pictures.get(network) or Succession(self.output.ctx)
-        if not self._frame_paths.bring(source, frame, picture, self._mixed_for):
+        picture = self.scene.picture(network)
+        if not self._frame_paths.bring(source, frame, picture, self.scene.mixed_for):
             return
-        self._pictures[network] = picture
+        self.scene.pictures[network] = picture
         self.statistics.frame_taken(frame)
         self._captions.taken(network, frame, self.statistics.generated)
         if network == self._network(self.show.voice.cue):
             self._fresh = header.show_time
             self.last_frame = frame
-        if not self._mixer.shown:
+        if not self.scene.shown:
             self._begin_to_play(at)
 
     def _compose(self, at: int) -> None:
-        self._view = None  # what goes wrong here leaves the last picture as it was, overlay and all
         self.compositor.resize(self.output.size)
-        if not self._frozen:  # a frozen cross-fade goes on from where it stands
-            self._mixed_for += at - self._composed_at
-        self._composed_at = at
-        due = self.programme[self.show.voice.cue]
-        fade = round(due.fade * 60 * SECOND / self.show.transport.bpm)
-        if not self._mixer.shown:
-            fade = FADE_IN
-        network = self._network(self.show.voice.cue)
-        mix = self._mixer.follow(network, self._pictures, fade, self._mixed_for)
-        look = Look(
-            fit=self.setlist.show.fit,
-            master=self.show.level(at) * self._curtain(at),
-        )
-        layers = self._layers(mix.first, 1.0 - mix.amount) + self._layers(mix.second, mix.amount)
-        self._plain = (layers, look)
-        view = self._seen_over(mix, layers, look, at)
-        covered = self._overlay is not None and self._overlay.covers(view)
-        self.compositor.compose(self._holding_alone(mix) if covered else layers, look)
-        self._view = view
-        if self._holding is not None and len(self._mixer.shown) == 1 and mix.first is not None:
-            self._holding.release()  # it has had its time
-            self._holding = None
+        self.scene.compose(self.show, at, now=at + self._began, curtain=self._curtain(at))
 
     def _lay_over(self, at: int) -> None:
         try:
-            if self._overlay is not None and self._view is not None:
-                self._overlay.draw(self.compositor, self._view)
-        except Exception:
-            self.compositor.compose(*self._plain)  # the show goes on without what is over it
-            raise
+            self.scene.lay_over()
         finally:
             self.compositor.show(self.output.screen)
 
     def _record(self, at: int) -> None:
-        if self._tape is not None and self._mixer.shown:
+        if self._tape is not None and self.scene.shown:
             self._tape.see(self.compositor.target, at)
 
     def _count(self, work: int) -> None:
@@ -454,11 +417,6 @@ class Stage:
         if self._seconds is not None and self._ends is None:
             self._ends = at + round(self._seconds * SECOND)
 
-    @property
-    def _frozen(self) -> bool:
-        """Whether the picture is to stay; there has to be one first."""
-        return self.show.frozen and bool(self._mixer.shown)
-
     def _keep_journal(self, journal: Journal) -> None:
         """Tell the journal of engines and paths that are new."""
         for source in self.ensemble.sources:
@@ -472,32 +430,6 @@ class Stage:
     def _network(self, cue: int) -> Path:
         return self._networks[cue]
 
-    def _layers(self, network: Path | None, share: float) -> list[Layer]:
-        if network is not None:
-            picture = self._pictures.get(network)
-            return [] if picture is None else picture.layers(self._mixed_for, share)
-        return [] if self._holding is None else [Layer(self._holding, share)]
-
-    def _holding_alone(self, mix: Mix) -> list[Layer]:
-        """What lies behind an overlay that covers the show's pictures and may still fade in."""
-        return self._layers(None, 1.0 - mix.amount) if mix.first is None else []
-
-    def _seen_over(self, mix: Mix, layers: list[Layer], look: Look, at: int) -> View:
-        """What the overlay shows; before the first picture nothing, and with that it fades in."""
-        pictures, reveal = layers, 1.0
-        if mix.first is None:  # there is nothing yet, or the holding picture, which has no window
-            pictures = [] if mix.second is None else self._layers(mix.second, 1.0)
-            reveal = mix.amount
-        return View(
-            at=at,
-            now=at + self._began,
-            arrangement=arranged(self.show.overlay, at),
-            level=look.master,
-            reveal=reveal,
-            pictures=pictures,
-            caption=partial(self._captions.newest, mix.second if mix.amount > 0.5 else mix.first),
-        )
-
     def _smaller(self) -> int | None:
         """The side of the newest picture, where it is not the network's."""
         source = self.ensemble.source(self._network(self.show.voice.cue))
@@ -508,11 +440,3 @@ class Stage:
 
     def _curtain(self, at: int) -> float:
         return 1.0 if self._ends is None else eased((self._ends - at) / FADE_OUT)
-
-
-def _picture(ctx: moderngl.Context, pixels: np.ndarray | None) -> Picture | None:
-    if pixels is None:
-        return None
-    picture = Picture(ctx)
-    picture.upload(pixels, pixels.shape[1], pixels.shape[0])
-    return picture

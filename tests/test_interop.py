@@ -232,7 +232,7 @@ def stage(gpu):
 
 def on_screen(stage):
     """The texture of the newest frame, and what an engine makes of that frame's W+."""
-    (succession,) = stage._pictures.values()
+    (succession,) = stage.scene.pictures.values()
     texture = succession.layers(0, 1.0)[0].picture.texture
     pixels = np.frombuffer(texture.read(), np.uint8).reshape(128, 128, 4)
     graphs = Graphs(load_network(BUNDLED), StandIn(), torch.float16)

@@ -177,7 +177,7 @@ def test_in_a_cross_fade_the_keys_of_both_cues_are_told_and_a_mixed_key_is_marke
 
 def newest(stage):
     """What the terminal would print of the frame on screen."""
-    return stage._view.caption()
+    return stage.scene.view.caption()
 
 
 def picture(stage):
@@ -327,7 +327,7 @@ def test_while_two_networks_cross_fade_the_frame_that_is_seen_most_is_told(perfo
         if stage.show_time(stage.clock.now()) > 4 * SECOND:
             fakes[1].latest = latest
         stage.turn()
-        view = stage._view
+        view = stage.scene.view
         caption = view.caption() if view is not None else None
         if caption is not None:
             told.append((view.at / SECOND, caption.cue, caption.time_s))

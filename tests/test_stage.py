@@ -320,12 +320,12 @@ def test_two_networks_cross_fade_when_the_second_has_a_picture(perform, tmp_path
     fakes[1].latest = lambda: None
     stage._desk.table = [(0, Message("cue/go", (2,)))]
     turned_until(stage, 2.5)
-    assert [network.name for network in stage._mixer.shown] == [fakes[0].network.name]
+    assert [network.name for network in stage.scene.shown] == [fakes[0].network.name]
     del fakes[1].latest
     turned_until(stage, 2.8)
-    assert len(stage._mixer.shown) == 2
+    assert len(stage.scene.shown) == 2
     turned_until(stage, 4.0)
-    assert [network.name for network in stage._mixer.shown] == ["other.safetensors"]
+    assert [network.name for network in stage.scene.shown] == ["other.safetensors"]
     assert stage.faults.count == 0
 
 
@@ -371,9 +371,9 @@ def test_a_freeze_holds_a_cross_fade_of_two_networks(perform, tmp_path):
     assert np.array_equal(stage.compositor.read(), frozen)
     stage.obey(Message("freeze", (0,)))
     turned_until(stage, 5.1)
-    assert len(stage._mixer.shown) == 2  # goes on from where it stood
+    assert len(stage.scene.shown) == 2  # goes on from where it stood
     turned_until(stage, 7)
-    assert len(stage._mixer.shown) == 1
+    assert len(stage.scene.shown) == 1
 
 
 def test_an_old_frame_of_a_network_kept_warm_is_never_shown(perform, tmp_path):
@@ -388,10 +388,10 @@ def test_an_old_frame_of_a_network_kept_warm_is_never_shown(perform, tmp_path):
     make_frame, other.ask = other.ask, lambda request: None  # and now it is slow
     stage.obey(Message("cue/go", (2,)))
     turned_until(stage, 1.5)
-    assert stage._mixer.shown == (fakes[0].network,)
+    assert stage.scene.shown == (fakes[0].network,)
     other.ask = make_frame
     turned_until(stage, 1.7)
-    assert stage._mixer.shown == (other.network,)
+    assert stage.scene.shown == (other.network,)
 
 
 def test_two_keys_in_one_frame_both_count(perform):

@@ -140,6 +140,16 @@ class Overlay:
             self._draw(compositor, view)
         self._whole = True
 
+    def skim(self, size: tuple[int, int], view: View) -> None:
+        """Let a view pass that nobody sees: the terminal goes on as if it had been drawn."""
+        if not self.prepare(size) or view.reveal * view.level == 0.0:
+            return
+        for window in view.arrangement.windows:
+            if window.pane == "terminal":
+                place = _pixels(window, size)
+                self._terminal.lay_out(place, self._style("terminal", place, view))
+                self._stream.advance(view.at, view.caption)
+
     def release(self) -> None:
         """Free what was made on the GPU, and let threads go."""
         self._foundry.close()
