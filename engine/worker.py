@@ -70,7 +70,7 @@ def main() -> int:
     threading.Thread(target=_listen, args=(sys.stdin.buffer, requests), daemon=True).start()
     try:
         generator, facts, frame_ns = _open(
-            arguments.network, arguments.device, arguments.generation
+            arguments.network, arguments.device, arguments.generation > 0 or arguments.steady
         )
     except UserError as error:
         link.send(answers, {"is": "refused", "why": str(error)})
@@ -79,7 +79,9 @@ def main() -> int:
     w_avg = said.pop("w_avg")
     link.send(answers, {"is": "ready", "frame_ns": frame_ns, **said}, w_avg)
     block = link.SharedBlock.attach(arguments.block)
-    performer = Performer(generator, facts, block, arguments.generation)
+    performer = Performer(
+        generator, facts, block, arguments.generation, improves=not arguments.steady
+    )
     performer.tell(answers)
     while True:
         request = requests.get()
@@ -101,6 +103,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--block", required=True)
     parser.add_argument("--generation", type=int, default=0)
+    parser.add_argument("--steady", action="store_true", help="never improve: for films")
     return parser.parse_args()
 
 
@@ -121,7 +124,7 @@ def _listen(pipe: BinaryIO, requests: queue.SimpleQueue[link.Message]) -> None:
     os._exit(0)
 
 
-def _open(network: Path, device: str, generation: int) -> tuple[Generator, link.NetworkFacts, int]:
+def _open(network: Path, device: str, plain: bool) -> tuple[Generator, link.NetworkFacts, int]:
     """Load, describe and warm up; about how long a frame takes, in ns.
 
     Raises UserError for a file or device that cannot be used.
@@ -130,7 +133,7 @@ def _open(network: Path, device: str, generation: int) -> tuple[Generator, link.
     from engine.weights import load_network, sha256
 
     # Only what is opened as a file is compiled: an engine that replaces another takes no chances.
-    generator = Generator(load_network(network) if generation else network, device=device)
+    generator = Generator(load_network(network) if plain else network, device=device)
     resolution, values = generator.resolution, generator.num_ws * generator.w_dim
     if resolution > link.MAX_RESOLUTION or values > link.MAX_WS_VALUES:
         raise UserError(
@@ -185,11 +188,13 @@ class Performer:
         facts: link.NetworkFacts,
         block: link.SharedBlock,
         generation: int,
+        *,
+        improves: bool = True,
     ) -> None:
         self._generator, self._facts = generator, facts
         self._block, self._generation = block, generation
         self._governor = Governor()
-        self._improving = True
+        self._improving = improves
         self._told: tuple[str, tuple[int, ...]] = ("", ())
         if generator.gpu is not None:
             for slot in range(link.SLOTS):

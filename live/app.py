@@ -24,10 +24,11 @@ from live.control import Message
 from live.cuda import Cuda, Gpu
 from live.ensemble import Ensemble
 from live.faults import Faults
+from live.gpus import Sample
 from live.interop import FramePaths
 from live.keyboard import Keyboard
 from live.keys import Resolved
-from live.overlay.overlay import Overlay
+from live.overlay.overlay import Gauges, Overlay
 from live.prompter import Prompt, Prompter
 from live.scene import Scene
 from live.setlist import SetList, programme
@@ -102,11 +103,17 @@ class Journal(Protocol):
     def keys(self, cue: int, resolved: Resolved) -> None:
         """The keys of a cue are known."""
 
-    def obeyed(self, at: int, message: Message) -> None:
-        """A message took effect."""
+    def obeyed(self, at: int, message: Message, *, heard: bool = False) -> None:
+        """A message took effect; `heard` from the desk."""
 
     def sampled(self, at: int) -> None:
         """W+ is asked for."""
+
+    def gauged(self, at: int, sample: Sample) -> None:
+        """The GPU monitor shows this."""
+
+    def ends(self, at: int) -> None:
+        """The show will have faded out then."""
 
 
 class Stage:
@@ -114,7 +121,8 @@ class Stage:
 
     `seconds` ends the show that long after its first generated frame; None plays on until somebody
     ends it. `holding` is a picture, uint8 [height, width, 4], shown until the first frame.
-    `resumed` is where a take has ended, to go on from instead of a cue's beginning.
+    `resumed` is where a take has ended, to go on from instead of a cue's beginning; `gauges` what
+    the overlay's GPU monitor reads, for the journal.
     """
 
     def __init__(
@@ -129,6 +137,7 @@ class Stage:
         desk: Desk | None = None,
         tape: Tape | None = None,
         overlay: Overlay | None = None,
+        gauges: Gauges | None = None,
         journal: Journal | None = None,
         resumed: State | None = None,
         holding: np.ndarray | None = None,
@@ -153,6 +162,9 @@ class Stage:
         self._journal = journal
         self._journalled: set[Path] = set()  # networks...
         self._journalled_cues: set[int] = set()
+        self._journalled_sample: Sample | None = None
+        self._journalled_end: int | None = None  # show time
+        self._gauges = gauges
         self._captions = Captions(setlist, self.programme, ensemble)
         self.scene = Scene(
             output.ctx,
@@ -254,7 +266,9 @@ class Stage:
                 self._obey(message, at)
         if self._desk is not None:
             for message in self._desk.messages(self.show, at, self.programme):
-                if self._obey(message, at):  # nothing else that strangers write is ever printed
+                if self._obey(
+                    message, at, heard=True
+                ):  # nothing else that strangers write is ever printed
                     self.scene.hear(message, at)
         self.show = control.advance(self.show, at, self.programme)
         if self.output.closing:
@@ -279,7 +293,7 @@ class Stage:
         for source in self.ensemble.sources:
             self._frame_paths.tend(source)
         if self._journal is not None:
-            self._keep_journal(self._journal)
+            self._keep_journal(self._journal, at)
         self.statistics.sample_memory(now, self.ensemble.sources)
 
     def _take_before_asking(self, at: int) -> None:
@@ -340,7 +354,7 @@ class Stage:
             return
         self.scene.pictures[network] = picture
         self.statistics.frame_taken(frame)
-        self._captions.taken(network, frame, self.statistics.generated)
+        self._captions.taken(network, header.show_time, frame.ws, self.statistics.generated)
         if network == self._network(self.show.voice.cue):
             self._fresh = header.show_time
             self.last_frame = frame
@@ -391,7 +405,7 @@ class Stage:
 
     # What the steps are made of
 
-    def _obey(self, message: Message, at: int) -> bool:
+    def _obey(self, message: Message, at: int, *, heard: bool = False) -> bool:
         """Whether it could be obeyed."""
         if message.address == "quit":
             self.end()
@@ -406,7 +420,7 @@ class Stage:
                 log.warning("%s: %s", message.address, error)
                 return False
             if self._journal is not None:
-                self._journal.obeyed(at, message)
+                self._journal.obeyed(at, message, heard=heard)
         return True
 
     def _begin_to_play(self, at: int) -> None:
@@ -417,8 +431,8 @@ class Stage:
         if self._seconds is not None and self._ends is None:
             self._ends = at + round(self._seconds * SECOND)
 
-    def _keep_journal(self, journal: Journal) -> None:
-        """Tell the journal of engines and paths that are new."""
+    def _keep_journal(self, journal: Journal, at: int) -> None:
+        """Tell the journal of engines, paths and figures that are new, and of the end."""
         for source in self.ensemble.sources:
             if source.facts is not None and source.network not in self._journalled:
                 self._journalled.add(source.network)
@@ -426,6 +440,13 @@ class Stage:
         for cue in self.ensemble.resolved.keys() - self._journalled_cues:
             self._journalled_cues.add(cue)
             journal.keys(cue, self.ensemble.resolved[cue])
+        sample = None if self._gauges is None else self._gauges.latest
+        if sample is not None and sample is not self._journalled_sample and self.scene.monitored:
+            self._journalled_sample = sample
+            journal.gauged(at, sample)
+        if self._ends is not None and self._ends != self._journalled_end:
+            self._journalled_end = self._ends
+            journal.ends(self._ends)
 
     def _network(self, cue: int) -> Path:
         return self._networks[cue]

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from engine.link import Floats
+from engine.link import Floats, NetworkFacts
+from engine.path import Path as Morph
 from live import control
 from live.control import within
-from live.ensemble import Ensemble
 from live.overlay.stream import Caption, Identity
 from live.setlist import Key, SetList
 from live.show import Programme, Reading, Show
-from live.source import Frame
 
 REMEMBERED = 256  # requests; an engine that is further behind gets no captions
 LEAST_SHARE = 0.005  # of a key that is told: two digits are
+
+
+class Known(Protocol):
+    """What is known of networks and paths: `live.ensemble.Ensemble`."""
+
+    def facts_of(self, network: Path) -> NetworkFacts | None:
+        """Of a network that an engine plays."""
+
+    def path(self, cue: int) -> Morph | None:
+        """Of a cue whose keys are known."""
 
 
 class _Taken(NamedTuple):
@@ -35,10 +44,10 @@ class Captions:
     cross-fade of two networks each has a frame on screen.
     """
 
-    def __init__(self, setlist: SetList, programme: Programme, ensemble: Ensemble) -> None:
+    def __init__(self, setlist: SetList, programme: Programme, known: Known) -> None:
         self._setlist = setlist
         self._programme = programme
-        self._ensemble = ensemble
+        self._known = known
         self._asked: dict[int, Show] = {}  # by the frame's show time, oldest first
         self._taken: dict[Path, _Taken] = {}
 
@@ -48,18 +57,17 @@ class Captions:
         if len(self._asked) > REMEMBERED:
             del self._asked[next(iter(self._asked))]
 
-    def taken(self, network: Path, frame: Frame, number: int) -> None:
-        """One came, as the show's frame of that number, and is on screen from now on.
+    def taken(self, network: Path, at: int, ws: Floats, number: int) -> None:
+        """That for show time `at` came, as the show's frame of that number, and is on screen now.
 
         Its W+ is copied, some 3 us: the engine writes another frame's to the same place as soon as
         the stage holds a later frame, shown or not.
         """
-        at = frame.header.show_time
         show = self._asked.get(at)
         if show is None:
             self.forget(network)
         else:
-            self._taken[network] = _Taken(at, frame.ws.copy(), show, number)
+            self._taken[network] = _Taken(at, ws.copy(), show, number)
 
     def forget(self, network: Path) -> None:
         """Nothing of a network is on screen any more."""
@@ -70,15 +78,15 @@ class Captions:
         if network is None or network not in self._taken:
             return None
         at, ws, asked_in, number = self._taken[network]
-        source = self._ensemble.source(network)
-        if source is None or source.facts is None:
+        facts = self._known.facts_of(network)
+        if facts is None:
             return None
         show = control.advance(asked_in, at, self._programme)
         readings = [
             reading
             for reading in show.readings(at)
             if self._setlist.cues[reading.cue].network == network
-            and self._ensemble.path(reading.cue) is not None
+            and self._known.path(reading.cue) is not None
         ]
         if not readings:
             return None
@@ -95,9 +103,9 @@ class Captions:
             psi=show.psi,
             weights=self._weights(readings),
             ws=ws,
-            w_avg=source.facts.w_avg,
-            device=source.facts.device.partition(" ")[0],  # "cuda:0 (NVIDIA H100)"
-            resolution=source.facts.resolution,
+            w_avg=facts.w_avg,
+            device=facts.device.partition(" ")[0],  # "cuda:0 (NVIDIA H100)"
+            resolution=facts.resolution,
         )
 
     def _weights(self, readings: Sequence[Reading]) -> tuple[tuple[str, float], ...]:
@@ -115,7 +123,7 @@ class Captions:
         return tuple(sorted(seen, key=lambda pair: -abs(pair[1])))
 
     def _keys(self, reading: Reading) -> list[tuple[str, float]]:
-        path = self._ensemble.path(reading.cue)
+        path = self._known.path(reading.cue)
         assert path is not None
         if reading.spring is None:
             weights = path.weights(reading.beat)

@@ -51,6 +51,11 @@ class Ensemble:
         """What makes this network's pictures just now."""
         return self._playing.get(network)
 
+    def facts_of(self, network: Path) -> NetworkFacts | None:
+        """What is known of a network that plays just now."""
+        source = self.source(network)
+        return None if source is None else source.facts
+
     def path(self, cue: int) -> Morph | None:
         """The path of a cue, once its network has mapped the cue's seeds."""
         return self._paths.get(cue)

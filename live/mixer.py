@@ -52,4 +52,5 @@ class Mixer:
             if wanted == self._shown or wanted not in there:
                 return Mix(self._shown, None, 0.0)
             self._incoming, self._began, self._fade = wanted, at, fade
-        return Mix(self._shown, self._incoming, eased((at - self._began) / max(self._fade, 1)))
+        share = eased((at - self._began) / self._fade) if self._fade else 1.0
+        return Mix(self._shown, self._incoming, share)

@@ -101,7 +101,10 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
         output, options = _output(setlist, options, prompter, closing)
         statistics.window_up(clock.now())
         began = datetime.now() - timedelta(seconds=0 if resumed is None else resumed.at / 1e9)
-        overlay = _overlay(setlist, cue, output, began, closing)
+        gauges = Sampler()  # always, so that a monitor opened in mid-show has its history
+        closing.callback(gauges.close)
+        gauges.start()
+        overlay = _overlay(setlist, cue, output, gauges, began, closing)
         tape = _tape(options, output, prompter, closing)
         journal = _journal(setlist, cue, options, tape, prompter, closing)
         stage = Stage(
@@ -114,6 +117,7 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
             desk=desk,
             tape=tape,
             overlay=overlay,
+            gauges=gauges,
             journal=journal,
             resumed=resumed,
             holding=holding,
@@ -261,12 +265,14 @@ def _journal(
 
 
 def _overlay(
-    setlist: SetList, cue: int, output: Output, began: datetime, closing: ExitStack
+    setlist: SetList,
+    cue: int,
+    output: Output,
+    gauges: Sampler,
+    began: datetime,
+    closing: ExitStack,
 ) -> Overlay:
     """What can be drawn over the picture; its glyphs are made while the engine loads."""
-    gauges = Sampler()  # always, so that a monitor opened in mid-show has its history
-    closing.callback(gauges.close)
-    gauges.start()
     overlay = Overlay(output.ctx, setlist.overlay, identity(setlist, cue), gauges, began)
     closing.callback(overlay.release)
     overlay.prepare(output.size)

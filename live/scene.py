@@ -31,7 +31,8 @@ class Scene:
     """Composes the show's picture into `compositor.target`; all on the render thread.
 
     `holding` is a picture, uint8 [height, width, 4], shown until the first frame. `cue` is the one
-    with which the overlay begins, `at` the show time (ns) from which cross-fades count.
+    with which the overlay begins, `at` the show time (ns) from which cross-fades count, and
+    `fade_in` how long (ns) the first picture takes to come.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Scene:
         holding: np.ndarray | None = None,
         cue: int = 0,
         at: int = 0,
+        fade_in: int = FADE_IN,
     ) -> None:
         self.compositor = Compositor(ctx, size)
         self.pictures: dict[Path, Succession] = {}
@@ -57,6 +59,7 @@ class Scene:
         self._overlay = overlay
         self._holding = _picture(ctx, holding)
         self._mixer = Mixer()
+        self._fade_in = fade_in
         self._told_cue = cue  # that the overlay knows of
         self._composed_at = at
         self.mixed_for = 0  # ns of show time that cross-fades have run
@@ -69,6 +72,13 @@ class Scene:
     def frozen(self, show: Show) -> bool:
         """Whether the picture is to stay; there has to be one first."""
         return show.frozen and bool(self.shown)
+
+    @property
+    def monitored(self) -> bool:
+        """Whether the last picture had a GPU monitor."""
+        return self.view is not None and any(
+            window.pane == "monitor" for window in self.view.arrangement.windows
+        )
 
     def hear(self, message: Message, at: int) -> None:
         """The desk said something that the show obeyed, for overlays that print it."""
@@ -142,7 +152,7 @@ class Scene:
         self._composed_at = at
         fade = round(self._programme[show.voice.cue].fade * 60e9 / show.transport.bpm)
         if not self.shown:
-            fade = FADE_IN
+            fade = self._fade_in
         return self._mixer.follow(self._network(show), there, fade, self.mixed_for)
 
     def _look(self, show: Show, at: int, curtain: float) -> Look:

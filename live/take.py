@@ -8,9 +8,12 @@ the order in which things happened:
     {"latent": FILE, "sha256": ...}
     {"network": FILE, "sha256": ...}                         once an engine has loaded it
     {"keys": 0, "ws": ..., "psi": ..., "w_avg": ...}         of cue 0, once they are mapped
-    {"at": 1234567890, "do": "psi", "args": [0.5]}           obeyed at that show time, in ns
+    {"at": 1234567890, "do": "psi", "args": [0.5]}           obeyed at that show time, in ns;
+                                                             with "heard": true, the desk's
     {"w": 1250000000}                                        W+ was sampled for that show time
+    {"gpus": {...}, "at": 1250000000}                        what the GPU monitor showed from then
     {"resumed": 1250000000}                                  begun again there, with other engines
+    {"ends": 9000000000}                                     faded out until then
 
 Arrays are {"shape": [...], "type": "<f4", "data": base64}. A line that asks for W+ stands after all
 that was obeyed and known by then, so reading in order and asking `live.wplus` gives the W+ of the
@@ -31,6 +34,7 @@ from engine.link import Floats
 from engine.path import Path as Morph
 from live.addresses import Message
 from live.control import apply
+from live.gpus import Sample
 from live.keys import Resolved, path_through
 from live.setlist import SetList, programme
 from live.show import Programme, Show
@@ -52,6 +56,22 @@ class Obeyed:
 
     at: int
     message: Message
+    heard: bool = False  # from the desk
+
+
+@dataclass(frozen=True, slots=True)
+class Gauged:
+    """What the GPU monitor showed from this show time (ns) on."""
+
+    at: int
+    sample: Sample  # its `taken_ns` is a show time, its histories are empty
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The show faded out until this show time (ns)."""
+
+    at: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +89,7 @@ class Resumed:
     at: int
 
 
-Event: TypeAlias = Sampled | Obeyed | Mapped | Resumed
+Event: TypeAlias = Sampled | Obeyed | Mapped | Gauged | Resumed | Ended
 
 
 class State(NamedTuple):
@@ -119,8 +139,8 @@ def performed(take: Take) -> Iterator[tuple[int, dict[Path, Floats]]]:
         elif isinstance(event, Resumed):
             paths.clear()
             show = waiting(show, event.at, facts)
-        else:
-            show = _after(show, event, facts)
+        elif isinstance(event, Obeyed):
+            show = after(show, event, facts)
 
 
 def last_state(take: Take) -> State:
@@ -128,13 +148,13 @@ def last_state(take: Take) -> State:
     facts = programme(take.setlist)
     show, at, plays = opening(take.setlist, take.cue), 0, True
     for event in take.events:
-        if isinstance(event, Mapped):
+        if isinstance(event, Mapped | Gauged | Ended):
             continue
         at = max(at, event.at)
         if isinstance(event, Resumed):
             show = waiting(show, event.at, facts)
         elif isinstance(event, Obeyed):
-            show = _after(show, event, facts)
+            show = after(show, event, facts)
             if event.message.address in ("play", "stop"):
                 plays = show.transport.playing
     return State(waiting(show, at, facts), at, plays)
@@ -145,7 +165,8 @@ def waiting(show: Show, at: int, facts: Programme) -> Show:
     return apply(show, Message("play", (0,)), at, facts)
 
 
-def _after(show: Show, event: Obeyed, facts: Programme) -> Show:
+def after(show: Show, event: Obeyed, facts: Programme) -> Show:
+    """The show after a message of a take. Raises UserError for one that no show obeys."""
     try:
         return apply(show, event.message, event.at, facts)
     except ValueError as error:

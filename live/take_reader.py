@@ -15,17 +15,21 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from engine.errors import UserError
 from engine.link import MAX_WS_VALUES
 from live.addresses import ADDRESSES, Message, coerce
+from live.gpus import Sample
 from live.keys import Resolved, path_through
 from live.setlist import Cue, parse_setlist
-from live.take import FORMAT, Event, Mapped, Obeyed, Resumed, Sampled, Take
+from live.take import FORMAT, Ended, Event, Gauged, Mapped, Obeyed, Resumed, Sampled, Take
 
 _LONGEST_LINE = 64 << 20  # a cue with 100 keys of 18 * 512 is 5 MB
 _LARGEST = 1 << 30  # bytes; an hour at 60 frames a second is 5 MB
 _LATEST = 10**18  # ns; no show is 31 years long
+_SAMPLE = TypeAdapter(Sample)
+_LARGEST_SAMPLE = 1 << 18  # bytes: 64 processes on each of 8 cards are 100 kB
 
 
 def read_take(path: Path) -> Take:
@@ -94,7 +98,13 @@ class _Reading:
             self._events.append(Sampled(_time(record["w"], self._obeyed_at)))
         elif "do" in record:
             self._obeyed_at = _time(record["at"], self._obeyed_at)
-            self._events.append(Obeyed(self._obeyed_at, _message(record)))
+            heard = record.get("heard") is True
+            self._events.append(Obeyed(self._obeyed_at, _message(record), heard))
+        elif "gpus" in record:
+            at = _time(record["at"], 0)
+            self._events.append(Gauged(at, _sample(record["gpus"], at)))
+        elif "ends" in record:
+            self._events.append(Ended(_time(record["ends"], self._obeyed_at)))
         elif "resumed" in record:
             self._obeyed_at = _time(record["resumed"], self._obeyed_at)
             self._events.append(Resumed(self._obeyed_at))
@@ -134,6 +144,13 @@ def _cue(value: Any, take: Take) -> int:
     if type(value) is not int or not 0 <= value < len(take.setlist.cues):
         raise ValueError(f"{value!r:.40} is no cue of the set list")
     return value
+
+
+def _sample(record: Any, at: int) -> Sample:
+    text = json.dumps(record, allow_nan=False)
+    if len(text) > _LARGEST_SAMPLE:
+        raise ValueError("more GPUs and processes than there can be")
+    return replace(_SAMPLE.validate_json(text), taken_ns=at)
 
 
 def _message(record: dict[str, Any]) -> Message:

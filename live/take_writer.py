@@ -9,6 +9,7 @@ import platform
 import queue
 import threading
 from contextlib import suppress
+from dataclasses import asdict, replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
@@ -20,9 +21,21 @@ from numpy.typing import NDArray
 
 from engine.errors import UserError
 from live.addresses import Message
+from live.gpus import Histories, Sample
 from live.keys import Resolved
 from live.setlist import SetList
-from live.take import FORMAT, Event, Mapped, Obeyed, Resumed, Sampled, Take, last_state
+from live.take import (
+    FORMAT,
+    Ended,
+    Event,
+    Gauged,
+    Mapped,
+    Obeyed,
+    Resumed,
+    Sampled,
+    Take,
+    last_state,
+)
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +54,7 @@ class TakeWriter:
         """Raises UserError if the file is there already or cannot be made."""
         self.path = path
         self.lost = 0
-        self._records: queue.Queue[dict[str, Any] | None] = queue.Queue(WAITING)
+        self._waiting: queue.Queue[Event | dict[str, Any] | None] = queue.Queue(WAITING)
         self._full = False
         self._failed = False
         try:
@@ -79,15 +92,23 @@ class TakeWriter:
 
     def keys(self, cue: int, resolved: Resolved) -> None:
         """The keys of a cue, once they are known; its arrays must not change any more."""
-        self._put(_event(Mapped(cue, resolved)))
+        self._put(Mapped(cue, resolved))
 
-    def obeyed(self, at: int, message: Message) -> None:
-        """A message took effect at show time `at` (ns)."""
-        self._put(_event(Obeyed(at, message)))
+    def obeyed(self, at: int, message: Message, *, heard: bool = False) -> None:
+        """A message, `heard` from the desk or not, took effect at show time `at` (ns)."""
+        self._put(Obeyed(at, message, heard))
 
     def sampled(self, at: int) -> None:
         """W+ is asked for, for show time `at` (ns)."""
-        self._put(_event(Sampled(at)))
+        self._put(Sampled(at))
+
+    def gauged(self, at: int, sample: Sample) -> None:
+        """The GPU monitor shows this from show time `at` (ns) on."""
+        self._put(Gauged(at, sample))
+
+    def ends(self, at: int) -> None:
+        """The show will have faded out at show time `at` (ns)."""
+        self._put(Ended(at))
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Write what waits, unless the disk hangs."""
@@ -95,14 +116,14 @@ class TakeWriter:
             self._file.close()
             return
         with suppress(queue.Full):
-            self._records.put(None, timeout=timeout_s)
+            self._waiting.put(None, timeout=timeout_s)
             self._thread.join(timeout_s)
 
-    def _put(self, record: dict[str, Any]) -> None:
+    def _put(self, record: Event | dict[str, Any]) -> None:
         if self._full:
             return
         try:
-            self._records.put_nowait(record)
+            self._waiting.put_nowait(record)
         except queue.Full:
             self._full = True  # what waits is still written
             log.error("the take %s ends here, the show goes on: a slow disk", self.path)
@@ -110,12 +131,13 @@ class TakeWriter:
     def _write(self) -> None:
         """Thread: write whole lines until told to end."""
         with self._file:
-            while (record := self._records.get()) is not None:
+            while (record := self._waiting.get()) is not None:
                 if self._failed:
                     self.lost += 1
                     continue
                 try:
-                    _write_all(self._file, record)
+                    line = record if isinstance(record, dict) else _event(record)
+                    _write_all(self._file, line)
                 except OSError as error:
                     self.lost += 1
                     self._failed = True  # a gap would make another performance of what follows
@@ -165,7 +187,12 @@ def _event(event: Event) -> dict[str, Any]:
         return {"resumed": event.at}
     if isinstance(event, Mapped):
         return {"keys": event.cue, **event.resolved._asdict()}
-    return {"at": event.at, "do": event.message.address, "args": list(event.message.args)}
+    if isinstance(event, Ended):
+        return {"ends": event.at}
+    if isinstance(event, Gauged):  # the reader knows the histories from the samples before
+        return {"gpus": asdict(replace(event.sample, histories=Histories())), "at": event.at}
+    heard = {"heard": True} if event.heard else {}
+    return {"at": event.at, "do": event.message.address, "args": list(event.message.args), **heard}
 
 
 def _versions() -> dict[str, str]:
