@@ -36,6 +36,9 @@ class Format:
     chroma: str  # "420", "422", "444" or "rgb"
 
 
+H264 = Format("h264", "420")
+
+
 @dataclass(frozen=True, slots=True)
 class Encoder:
     """An encoder of FFmpeg with its options, and whether it needs a graphics card."""

@@ -45,7 +45,7 @@ class Lost:
     def runs(self) -> list[tuple[int, Missing]]:
         """Every run with the number of its first picture."""
         kept = self._runs[:]
-        rows = (kept[i : i + 4] for i in range(0, len(kept), 4))
+        rows = (kept[i : i + 4] for i in range(0, len(kept) - 3, 4))
         return [(number, Missing(first, last, n)) for number, n, first, last in rows]
 
 
@@ -66,7 +66,7 @@ class Repeats:
     def runs(self) -> list[Repeated]:
         """Every run."""
         kept = self._runs[:]
-        return [Repeated(kept[i], kept[i + 1]) for i in range(0, len(kept), 2)]
+        return [Repeated(kept[i], kept[i + 1]) for i in range(0, len(kept) - 1, 2)]
 
 
 def joined(runs: Iterable[tuple[int, Missing]]) -> list[Missing]:

@@ -11,13 +11,13 @@ _SHARE = 20  # of a small disk one part in so many, else it could not be recorde
 
 
 class Reserve:
-    """Watches the disk of a file that grows: 256 MB stay free, of a small disk a twentieth.
+    """Watches the disk of a file or folder that grows: 256 MB stay free, or a twentieth of the disk.
 
     rate: how often a second of the film `check` is called. Asking costs microseconds.
     """
 
     def __init__(self, path: Path, rate: float) -> None:
-        self._folder = path.parent
+        self._folder = path if path.is_dir() else path.parent
         self._seen: deque[int] = deque(maxlen=max(1, round(rate)))  # bytes free, of a second
 
     def check(self) -> None:
