@@ -11,20 +11,13 @@
 
 Both belong to one size: after a resize end them and make others (live/tape.py); the next file takes
 the next free name. Tap and offer() are for the render thread, which never waits for the encoder.
-
-The file is fragmented H.264 in mp4: whatever kills the process, all but the last half second is
-readable. At close() it becomes an ordinary mp4.
-
-Preset ultrafast, because the encoder shares two cores with the engine that computes the frames.
-CPU time a frame in ms, Mbit/s at 30 frames a second and PSNR for 1280x720 filled with flowers,
-all with zerolatency at crf 18 on two cores: ultrafast 8.7, 6.0, 49.5 dB; superfast 20, 6.1, 51.0;
-veryfast 40, 5.1, 51.2. The conversion from RGBA before it takes 3.0 ms.
+What the file is, and what a kill leaves of it, is in live/film.py; what each codec costs is in
+live/codecs.py.
 """
 
 from __future__ import annotations
 
 import logging
-import shutil
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -32,30 +25,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from itertools import chain, count
 from pathlib import Path
 from queue import SimpleQueue
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-import av
-import av.error
 import moderngl
 import numpy as np
-from av.codec.codec import UnknownCodecError
-from av.container import OutputContainer
-from av.video.reformatter import (
-    ColorPrimaries,
-    ColorRange,
-    Colorspace,
-    ColorTrc,
-    Interpolation,
-    VideoReformatter,
-)
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from engine.errors import UserError
+from live.codecs import H264, Format, suffixed
+from live.film import ERRORS, Film, reason
+from live.film_sound import Sound
+from live.losses import Lost, Missing, Repeated, Repeats, joined
 from live.offscreen import is_software
+from live.outfile import claim, unclaim
+from live.reserve import Reserve
 
 _log = logging.getLogger(__name__)
 
@@ -64,18 +49,7 @@ _QUEUE = 8  # frames that may wait for the encoder
 # that wakes 10 ms late now and then would else drop one frame and repeat another for nothing.
 _LOOSE = 0.75
 _RING = 3  # pixel buffers on a GPU: a frame is read two frames after it was drawn
-_RESERVE = 256 << 20  # bytes of the disk that a recording leaves free for everything else
-_FRAGMENT_US = 500_000
-# The second, for an FFmpeg that does not know the first (before 7.1), stays fragmented at the end.
-_MOVFLAGS = ("hybrid_fragmented", "frag_keyframe+empty_moov+default_base_moof")
-# zerolatency: no frame waits in the encoder, where a kill would lose it.
-_X264 = {"preset": "ultrafast", "tune": "zerolatency", "crf": "18"}
-# Each chroma sample the mean of its four pixels, from full-resolution input. Measured against the
-# formula of BT.709: luma and chroma exact but for rounding, and 1 ms faster than the default;
-# fast_bilinear is off by up to 7 levels in luma.
-_SCALING = int(Interpolation.AREA | Interpolation.FULL_CHR_H_INP)
-# What FFmpeg and the disk may raise: EINVAL is a ValueError in PyAV, ENOMEM a MemoryError.
-_ERRORS = (OSError, ValueError, MemoryError, av.error.FFmpegError)
+_WELL = 10  # seconds of film without a loss, after which the next one is said again
 
 
 class Taken(NamedTuple):
@@ -138,55 +112,117 @@ class Tap:
         return Taken(self._rows[::-1], show_time_ns)
 
 
+class Soundtrack(Protocol):
+    """The sound of a show as it becomes known, for one film; float32 [n, channels] in -1..1."""
+
+    rate: int  # samples a second
+    channels: int
+
+    def begin(self, origin_ns: int) -> None:
+        """The show time of the film's first picture: its first sample is heard then."""
+
+    def take(self, until_ns: int) -> NDArray[np.float32]:
+        """The sound since the last call as far as it is known, up to that show time at the most."""
+
+    def finish(self, until_ns: int) -> NDArray[np.float32]:
+        """All that is left up to exactly that show time; what is not known is silence."""
+
+
 @dataclass(frozen=True, slots=True)
 class RecorderCounts:
-    """What became of the frames: `written` are in the file, `duplicated` of them to fill gaps."""
+    """What became of the frames: `written` are in the file, `duplicated` of them to fill gaps.
+
+    Of those `dropped`, the film lacks all but the `early` ones.
+    """
 
     written: int
     dropped: int  # too early for the frame rate, the queue full, or the recording failed
     duplicated: int
     files: int
+    early: int  # of the dropped: between two frames of the film, nothing is missing
 
 
 class Recorder:
     """Writes frames of one size to one file, at a constant frame rate taken from their times.
 
-    size: width and height of the frames in pixels; a file with odd sides repeats its last row or
-    column. fps: frames a second. It reads no clock.
+    path: the file, or the folder of a format of pictures. size: width and height of the frames in
+    pixels; where the format needs even sides, a file with odd ones repeats its last row or column.
+    fps: frames a second. overwrite: take the wished name even if it is there. nvenc: encode on the
+    graphics card where that opens. sound: called from offer() and the encoder's thread. It reads
+    no clock.
     """
 
-    def __init__(self, path: Path | str, size: tuple[int, int], fps: float) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        size: tuple[int, int],
+        fps: float,
+        format: Format = H264,
+        *,
+        overwrite: bool = False,
+        nvenc: bool = False,
+        sound: Soundtrack | None = None,
+    ) -> None:
         self.path = Path(path)
         self.size = size
         self.failed: str | None = None  # why the recording ended by itself, in one line
+        self._format = format
+        self._overwrite = overwrite
+        self._nvenc = nvenc
+        self._sound = sound
         self._rate = Fraction(fps).limit_denominator(1001)
         self._first_ns: int | None = None
         self._next = 0  # the index that the next frame has at the least
-        self._early_or_full = self._accepted = 0  # the render thread's
+        self._due = 0  # the same, as if nothing had been lost
+        self._number = 0  # of the next picture that is due, whether kept or lost
+        self._behind: int | None = None  # the index at which the encoder was behind last
+        self._early = 0
+        self._not_taken = Lost()
         self._abandoned = False  # nobody waits for the encoder any more
         self._waiting: SimpleQueue[tuple[int, NDArray[np.uint8]] | None] = SimpleQueue()
+        # Number and show time of the frames waiting and in work: appended here, the oldest is
+        # taken out by the encoder's thread when it is done with it.
+        self._pending: deque[tuple[int, int]] = deque()
         # Frames are copied into these and return here when they are encoded: _QUEUE waiting and
         # one in work bound the queue and the memory. np.empty costs nothing before its first use.
-        self._even = (size[0] + size[0] % 2, size[1] + size[1] % 2)
-        shape = (*reversed(self._even), 4)
+        shape = (size[1], size[0], 4)
         self._slots = deque(np.empty(shape, np.uint8) for _ in range(_QUEUE + 1))
         self._thread: threading.Thread | None = None
-        self._written = self._duplicated = self._lost = 0  # the encoder thread's
+        self._written = self._duplicated = 0  # the encoder thread's, as are these two
+        self._not_encoded = Lost()
+        self._repeats = Repeats()
 
     @property
     def counts(self) -> RecorderCounts:
         """What became of the frames up to now."""
-        waiting = self._accepted - (self._written - self._duplicated) - self._lost
-        dropped = self._early_or_full + self._lost + (waiting if self._abandoned else 0)
+        dropped = self._early + self._not_taken.pictures + self._not_encoded.pictures
+        dropped += len(self._pending) if self._abandoned else 0
         files = int(self._written > 0)
-        return RecorderCounts(self._written, dropped, self._duplicated, files)
+        return RecorderCounts(self._written, dropped, self._duplicated, files, self._early)
+
+    @property
+    def missing(self) -> list[Missing]:
+        """The pictures that the film lacks up to now, those in a row together.
+
+        The encoder was behind, the recording failed, or it was not complete in time.
+        """
+        waiting = Lost()
+        for number, show_time_ns in self._pending.copy() if self._abandoned else ():
+            waiting.add(number, show_time_ns)
+        lost = (self._not_taken, self._not_encoded, waiting)
+        return joined(run for part in lost for run in part.runs())
+
+    @property
+    def repeated(self) -> list[Repeated]:
+        """The frames of the film up to now that repeat the one before, to fill gaps."""
+        return self._repeats.runs()
 
     def start(self) -> Path:
         """Make the file and begin to encode; return the path, a free name beside the wished one.
 
         Raises UserError where no file can be written.
         """
-        self._run(partial(self._encode, self._made()))
+        self._run(partial(self._encode, *self._made()))
         return self.path
 
     def start_unseen(self) -> None:
@@ -209,15 +245,19 @@ class Recorder:
             raise ValueError(f"a recorder of {width}x{height} got a picture {pixels.shape}")
         if self._first_ns is None:
             self._first_ns = show_time_ns
+            if self._sound is not None:
+                self._sound.begin(show_time_ns)
         place = (show_time_ns - self._first_ns) * self._rate / 1_000_000_000
-        index = self._next if abs(place - self._next) <= _LOOSE else round(place)
+        index = _index(place, self._next)
         if index < self._next or self.failed or not self._slots:
-            self._early_or_full += 1
+            self._leave(place, show_time_ns)
             return
         slot = self._slots.pop()  # the last one back: the others stay untouched memory
-        np.copyto(slot[:height, :width], pixels)
+        np.copyto(slot, pixels)
         self._next = index + 1
-        self._accepted += 1
+        self._due = max(self._due, self._next)
+        self._pending.append((self._number, show_time_ns))
+        self._number += 1
         self._waiting.put((index, slot))
 
     def end(self) -> None:
@@ -242,63 +282,109 @@ class Recorder:
                 self.path,
             )
 
+    def _leave(self, place: Fraction, show_time_ns: int) -> None:
+        """Drop a picture: it came early, or the film lacks it, which is said."""
+        index = _index(place, self._due)
+        if index < self._due:
+            self._early += 1
+            return
+        self._due = index + 1
+        self._not_taken.add(self._number, show_time_ns)
+        self._number += 1
+        if self.failed:
+            return
+        if self._behind is None or index - self._behind > _WELL * self._rate:
+            _log.warning("%s: the encoder is behind, pictures are missing from the film", self.path)
+        self._behind = index
+
     def _run(self, work: Callable[[], None]) -> None:
         self._thread = threading.Thread(target=work, name="recorder", daemon=True)
         self._thread.start()
 
-    def _made(self) -> _File:
-        self.path = _claimed(self.path)
+    def _made(self) -> tuple[Film, Reserve]:
+        self.path = claim(suffixed(self.path, self._format), overwrite=self._overwrite)
+        reserve = Reserve(self.path, float(self._rate))
+        sound = Sound(self._sound.rate, self._sound.channels) if self._sound else None
         try:
-            return _File(self.path, self._even, self._rate)
-        except _ERRORS as error:
+            reserve.check()
+            film = Film(
+                self.path, self._format, self.size, self._rate, sound=sound, nvenc=self._nvenc
+            )
+        except UserError:
             self._remove()
-            raise UserError(f"cannot record to {self.path}: {_reason(error)}") from error
+            raise
+        except OSError as error:
+            self._remove()
+            raise UserError(f"cannot record to {self.path}: {reason(error)}") from error
+        return film, reserve
 
     def _open_and_encode(self) -> None:
         try:
-            file = self._made()
+            film, reserve = self._made()
         except UserError as error:
             self._fail(str(error))
             while self._waiting.get() is not None:
-                self._lost += 1
+                self._not_encoded.add(*self._pending[0])
+                self._pending.popleft()
         else:
-            self._encode(file)
+            self._encode(film, reserve)
 
-    def _encode(self, file: _File) -> None:
+    def _encode(self, film: Film, reserve: Reserve) -> None:
         """Write what is offered until close(); after an error throw it away, and count that."""
         while (item := self._waiting.get()) is not None:
             index, slot = item
             if self.failed or self._abandoned:
-                self._lost += 1
+                self._not_encoded.add(*self._pending[0])
             else:
-                self._write(file, index, slot)
+                self._write(film, reserve, index, slot)
+            self._pending.popleft()
             self._slots.append(slot)
         if not self.failed:
-            self._finish(file, None)
+            self._finish(film, None)
         self._slots.clear()  # a show of many sizes keeps the counts of each, not its memory
 
-    def _write(self, file: _File, index: int, slot: NDArray[np.uint8]) -> None:
-        before = self._written
+    def _write(self, film: Film, reserve: Reserve, index: int, slot: NDArray[np.uint8]) -> None:
         try:
-            gap = file.write(index, _padded(slot, self.size))
-            self._written += gap + 1
-            self._duplicated += gap
-            if self._written // self._rate > before // self._rate:  # once a second of the film
-                _leave_reserve(self.path)
-        except _ERRORS as error:
-            self._lost += self._written == before
-            self._finish(file, _reason(error))
+            while film.frames < index:
+                film.repeat()
+                self._duplicated += 1
+                self._repeats.add(self._written)
+                self._wrote(film, reserve)
+            film.write(index, slot)
+            self._wrote(film, reserve)
+        except ERRORS as error:
+            if self._written <= index:
+                self._not_encoded.add(*self._pending[0])
+            self._finish(film, reason(error))
 
-    def _finish(self, file: _File, failure: str | None) -> None:
+    def _wrote(self, film: Film, reserve: Reserve) -> None:
+        """Count a frame, give the film its sound, and see that the next one has room."""
+        self._written += 1
+        if self._sound is not None:
+            film.hear(self._sound.take(self._end_ns))
+        reserve.check()
+
+    @property
+    def _end_ns(self) -> int:
+        """The show time at which what is written of the film ends."""
+        assert self._first_ns is not None
+        return self._first_ns + int(self._written * 1_000_000_000 / self._rate)
+
+    def _finish(self, film: Film, failure: str | None) -> None:
         """End the file; say once, if there is one, why the recording ends before its time."""
-        try:
-            file.close()
-        except _ERRORS as error:
-            failure = failure or _reason(error)
+        for step in (self._hear_the_end, Film.close):
+            try:
+                step(film)
+            except ERRORS as error:
+                failure = failure or reason(error)
         if not self._written:
             self._remove()
         if failure:
             self._fail(f"{self.path}: {failure}")
+
+    def _hear_the_end(self, film: Film) -> None:
+        if self._sound is not None and self._written:
+            film.hear(self._sound.finish(self._end_ns))
 
     def _fail(self, failure: str) -> None:
         self.failed = failure
@@ -306,123 +392,9 @@ class Recorder:
 
     def _remove(self) -> None:
         with suppress(OSError):  # gone already, with its folder perhaps
-            self.path.unlink()
+            unclaim(self.path)
 
 
-class _File:
-    """An H.264 file of a constant frame rate, colours tagged and converted as BT.709."""
-
-    def __init__(self, path: Path, size: tuple[int, int], rate: Fraction) -> None:
-        _leave_reserve(path)
-        self._size = size
-        self._reformatter = VideoReformatter()
-        self._last: av.VideoFrame | None = None
-        self._next = 0
-        for movflags in _MOVFLAGS:
-            try:
-                self._container, self._stream = _opened(path, size, rate, movflags)
-                return
-            except av.error.FFmpegError:
-                if movflags == _MOVFLAGS[-1]:
-                    raise
-
-    def write(self, index: int, rgba: NDArray[np.uint8]) -> int:
-        """Write a frame [height, width, 4] at its index; return how many of the last fill a gap."""
-        gap = range(self._next, index if self._last is not None else self._next)
-        for missing in gap:
-            assert self._last is not None
-            self._encode(self._last, missing)
-        self._last = self._reformatter.reformat(
-            av.VideoFrame.from_numpy_buffer(rgba, "rgba"),
-            format="yuv420p",
-            src_colorspace=Colorspace.ITU709,
-            dst_colorspace=Colorspace.ITU709,
-            src_color_range=ColorRange.JPEG,
-            dst_color_range=ColorRange.MPEG,
-            interpolation=_SCALING,
-        )
-        self._encode(self._last, index)
-        self._next = index + 1
-        return len(gap)
-
-    def close(self) -> None:
-        """Flush the encoder and complete the file."""
-        try:
-            if self._last is None:
-                # FFmpeg 8.0 ends a hybrid file without a packet with a segmentation fault.
-                self._encode(av.VideoFrame(*self._size, "yuv420p"), 0)
-            self._container.mux(self._stream.encode(None))
-        finally:
-            self._container.close()
-
-    def _encode(self, frame: av.VideoFrame, index: int) -> None:
-        frame.pts = index
-        self._container.mux(self._stream.encode(frame))
-
-
-def _opened(
-    path: Path, size: tuple[int, int], rate: Fraction, movflags: str
-) -> tuple[OutputContainer, VideoStream]:
-    """Open the encoder and write the file's header, so that what is wrong is known at once."""
-    options = {"movflags": movflags, "frag_duration": str(_FRAGMENT_US), "flush_packets": "1"}
-    container = av.open(str(path), "w", format="mp4", container_options=options)
-    try:
-        stream = container.add_stream("libx264", rate=rate, options=_X264)
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p"
-        coder = stream.codec_context
-        coder.time_base = 1 / rate
-        coder.gop_size = max(1, round(rate))  # a key frame a second
-        coder.colorspace = Colorspace.ITU709
-        coder.color_range = ColorRange.MPEG
-        coder.color_primaries = ColorPrimaries.BT709
-        coder.color_trc = ColorTrc.BT709
-        container.start_encoding()
-    except Exception:
-        container.close()
-        raise
-    return container, stream
-
-
-def _claimed(wished: Path) -> Path:
-    """Make an empty file of the wished name, or of name-2, name-3 ...; return its path."""
-    path = wished if wished.suffix else wished.with_suffix(".mp4")
-    if path.suffix.lower() != ".mp4":
-        raise UserError(f"cannot record to {wished}: a recording is an .mp4 file")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise UserError(f"cannot record to {path}: {path.parent} is not a folder") from error
-    except OSError as error:
-        raise UserError(f"cannot record to {path}: {_reason(error)}") from error
-    names = chain([path], (path.with_stem(f"{path.stem}-{n}") for n in count(2)))
-    for name in names:
-        try:
-            name.open("xb").close()
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise UserError(f"cannot record to {name}: {_reason(error)}") from error
-        break
-    return name
-
-
-def _padded(slot: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Fill the row and the column that make odd sides even with their neighbours."""
-    width, height = size
-    slot[:height, width:] = slot[:height, width - 1 : width]
-    slot[height:] = slot[height - 1 : height]
-    return slot
-
-
-def _leave_reserve(path: Path) -> None:
-    if shutil.disk_usage(path.parent).free < _RESERVE:
-        raise OSError(f"less than {_RESERVE >> 20} MB are left on the disk")
-
-
-def _reason(error: Exception) -> str:
-    """Return what the system says of an error, else what the library does: one line."""
-    if isinstance(error, UnknownCodecError):
-        return "this PyAV is built without libx264"
-    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(said).splitlines()[0]
+def _index(place: Fraction, at_least: int) -> int:
+    """The index of a frame whose time is `place`, in frames: below `at_least` it is early."""
+    return at_least if abs(place - at_least) <= _LOOSE else round(place)

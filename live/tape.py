@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import moderngl
 
-from live.recorder import Recorder, Tap
+from live.codecs import H264, Format
+from live.recorder import Recorder, Soundtrack, Tap
 
 _log = logging.getLogger(__name__)
 
@@ -25,18 +27,36 @@ class Tape:
     mid-show nothing is raised and nothing waits. What cannot be recorded is logged once and ends
     the recording, not the show; the frames from there on count as dropped, as do those between two
     files, while the size changes.
+
+    overwrite: the first file takes the wished name even if it is there; the next ones lie beside
+    it. soundtrack makes the sound of one more film.
     """
 
-    def __init__(self, ctx: moderngl.Context, path: Path, size: tuple[int, int], fps: float):
+    def __init__(
+        self,
+        ctx: moderngl.Context,
+        path: Path,
+        size: tuple[int, int],
+        fps: float,
+        format: Format = H264,
+        *,
+        overwrite: bool = False,
+        nvenc: bool = False,
+        soundtrack: Callable[[], Soundtrack] | None = None,
+    ) -> None:
         self._ctx = ctx
         self._wished = path
         self._fps = fps
+        self._format = format
+        self._nvenc = nvenc
+        self._soundtrack = soundtrack
         self._size = size
         self._since = 0  # show time (ns) at which the size changed last
         self._stopped = False
         self._missed = 0  # frames that no recorder was offered
         self._tap: Tap | None = Tap(ctx, size)
-        self._recorders = [Recorder(path, size, fps)]  # the last one is running, if there is a tap
+        # The last one is running, if there is a tap.
+        self._recorders = [self._recorder(overwrite=overwrite)]
         self._recorders[0].start()
 
     @property
@@ -86,7 +106,7 @@ class Tape:
         if self._stopped:
             return
         try:
-            recorder = Recorder(self._wished, self._size, self._fps)
+            recorder = self._recorder(overwrite=False)
             self._tap = Tap(self._ctx, self._size)
         except (moderngl.Error, MemoryError) as error:
             self._stopped = True
@@ -94,6 +114,18 @@ class Tape:
             return
         recorder.start_unseen()
         self._recorders.append(recorder)
+
+    def _recorder(self, *, overwrite: bool) -> Recorder:
+        """A recorder of the size that the picture has now."""
+        return Recorder(
+            self._wished,
+            self._size,
+            self._fps,
+            self._format,
+            overwrite=overwrite,
+            nvenc=self._nvenc,
+            sound=self._soundtrack() if self._soundtrack is not None else None,
+        )
 
     def _end(self) -> None:
         """End the file; its encoder completes it by itself, the show does not wait for it."""

@@ -10,6 +10,7 @@ import av
 import moderngl
 import pytest
 
+import live.film
 import live.recorder
 import live.tape
 from engine.errors import UserError
@@ -38,13 +39,13 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Files are opened only while this is set."""
     event = threading.Event()
     event.set()
-    opened = live.recorder._opened
+    opened = live.film.opened
 
     def slow(*args: object) -> object:
         assert event.wait(10), "see() waits for the file"
         return opened(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(live.recorder, "_opened", slow)
+    monkeypatch.setattr(live.film, "opened", slow)
     yield event
     event.set()
 
