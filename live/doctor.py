@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from engine.errors import UserError
+from live.codecs import CODECS
 from live.endpoint import open_socket
 from live.findings import CrashedError, Finding, tried
 from live.gpu_checks import (
@@ -89,32 +90,44 @@ def check_gl() -> Finding:
 
 
 def check_codecs() -> Finding:
-    """Whether encoders open: a picture is given to each."""
+    """Which encoders open: a picture is given to each."""
     script = (
+        "import os\n"
+        "os.environ['SVT_LOG'] = '0'\n"
         "from fractions import Fraction\n"
         "import av\n"
+        "from live.codecs import CODECS\n"
         "answer = {}\n"
-        "for name in ('libx264', 'h264_nvenc'):\n"
-        "    try:\n"
-        "        codec = av.CodecContext.create(name, 'w')\n"
-        "        codec.width, codec.height, codec.pix_fmt = 256, 256, 'yuv420p'\n"
-        "        codec.framerate, codec.time_base = 30, Fraction(1, 30)\n"
-        "        codec.encode(av.VideoFrame(256, 256, 'yuv420p'))\n"
-        "        answer[name] = ''\n"
-        "    except Exception as error:\n"
-        "        answer[name] = f'{type(error).__name__}: {error}'\n"
+        "for codec in CODECS.values():\n"
+        "    pixels = next(iter(codec.pixels.values()))\n"
+        "    for name, options in (codec.live.name, codec.live.options), (codec.nvenc, {}):\n"
+        "        if name is None:\n"
+        "            continue\n"
+        "        try:\n"
+        "            coder = av.CodecContext.create(name, 'w')\n"
+        "            coder.width, coder.height, coder.pix_fmt = 256, 256, pixels\n"
+        "            coder.framerate, coder.time_base = 30, Fraction(1, 30)\n"
+        "            coder.options = dict(options)\n"
+        "            coder.encode(av.VideoFrame(256, 256, pixels))\n"
+        "            answer[name] = ''\n"
+        "        except Exception as error:\n"
+        "            answer[name] = f'{type(error).__name__}: {error}'\n"
     )
+    todo = "pip install --force-reinstall av"
     try:
         found = tried(script)
     except CrashedError as error:
-        return Finding("Codecs", "fail", f"PyAV fails: {error}", "pip install --force-reinstall av")
+        return Finding("Codecs", "fail", f"PyAV fails: {error}", todo)
     if "refused" in found or found["libx264"]:
         why = found.get("refused") or found["libx264"]
-        todo = "pip install --force-reinstall av"
         return Finding("Codecs", "fail", f"libx264 does not open, no recording: {why}", todo)
-    if found["h264_nvenc"]:
-        return Finding("Codecs", "ok", "libx264 (CPU); h264_nvenc does not open here")
-    return Finding("Codecs", "ok", "libx264 (CPU), h264_nvenc (GPU)")
+    there = [name for name, codec in CODECS.items() if not found[codec.live.name]]
+    fast = [name for name, codec in CODECS.items() if codec.nvenc and not found[codec.nvenc]]
+    what = f"{', '.join(there)} (CPU); {', '.join(fast) or 'none'} (GPU: NVENC)"
+    missing = [name for name in CODECS if name not in there]
+    if missing:
+        return Finding("Codecs", "warn", f"{what}; not {', '.join(missing)}", todo)
+    return Finding("Codecs", "ok", what)
 
 
 def check_display() -> Finding:

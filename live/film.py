@@ -214,11 +214,12 @@ class Film:
             )
             assert isinstance(stream, VideoStream)
             self._set(stream.codec_context)
-            if self._format.codec == "hevc" and container.format.name in ("mp4", "mov"):
-                stream.codec_context.codec_tag = "hvc1"  # QuickTime plays no other
+            tag = video_tag(self._format.codec, self.path)
+            if tag is not None:
+                stream.codec_context.codec_tag = tag
             self._sound = None
             if sound is not None:
-                self._sound = SoundStream(container, sound_codec(self.path, self._format), sound)
+                self._sound = SoundStream(container, sound_codec(self._format.codec), sound)
             container.start_encoding()
         except Exception:
             container.close()
@@ -251,13 +252,16 @@ def opened(path: Path, options: dict[str, str]) -> OutputContainer:
     return av.open(name, "w", format=kind, container_options=options)
 
 
-def sound_codec(path: Path, format: Format) -> str:
-    """FFmpeg's name of the codec that sound has beside pictures of that format."""
-    if format.codec == "ffv1":
-        return "flac"
-    if format.codec == "prores":
-        return "pcm_s24le"
-    return "aac"
+def video_tag(codec: str, path: Path) -> str | None:
+    """The name that a codec's packets need in that file, where FFmpeg takes another by itself."""
+    if codec == "hevc" and path.suffix.lower() in (".mp4", ".mov"):
+        return "hvc1"  # QuickTime plays no other
+    return None
+
+
+def sound_codec(codec: str) -> str:
+    """FFmpeg's name of the codec that sound has beside pictures of that one."""
+    return {"ffv1": "flac", "prores": "pcm_s24le"}.get(codec, "aac")
 
 
 def reason(error: Exception) -> str:

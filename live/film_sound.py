@@ -36,7 +36,7 @@ class SoundStream:
         if sound.channels not in _LAYOUTS:
             raise ValueError(f"no sound of {sound.channels} channels can be written")
         self._container = container
-        self._rate = sound.rate
+        self.rate = sound.rate
         self._layout = _LAYOUTS[sound.channels]
         self._channels = sound.channels
         self._next = 0  # the number of the next sample
@@ -72,8 +72,8 @@ class SoundStream:
         else:
             whole = np.rint(heard.astype(np.float64) * _FULL_SCALE).astype(np.int32) << 8
             frame = av.AudioFrame.from_ndarray(whole.reshape(1, -1), "s32", self._layout)
-        frame.sample_rate = self._rate
-        frame.time_base = Fraction(1, self._rate)
+        frame.sample_rate = self.rate
+        frame.time_base = Fraction(1, self.rate)
         frame.pts = self._next
         self._next += len(samples)
         self._mux(frame)

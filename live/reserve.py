@@ -11,7 +11,7 @@ _SHARE = 20  # of a small disk one part in so many, else it could not be recorde
 
 
 class Reserve:
-    """Watches the disk of a file or folder that grows: 256 MB stay free, or a twentieth of the disk.
+    """Watches the disk of a file or folder that grows: 256 MB stay free, or a twentieth of it.
 
     rate: how often a second of the film `check` is called. Asking costs microseconds.
     """

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 import live.film
 import live.recorder
 from engine.errors import UserError
+from live.codecs import CODECS, Format, format_for
 from live.compositor import Compositor, Layer, Look
 from live.recorder import Recorder, RecorderCounts, Tap
 from live.texture import Picture
@@ -433,6 +435,243 @@ def test_a_file_made_in_mid_show_takes_frames_at_once(
     gate.set()
     recorder.close()
     assert levels(recorder.path) == [0, 10, 20, 30, 40]
+
+
+# What a film lacks.
+
+
+def test_what_is_missing_and_what_is_repeated_is_named(
+    tmp_path: Path, held: threading.Event, encoded: threading.Semaphore
+) -> None:
+    recorder = Recorder(tmp_path / "a.mp4", (64, 32), fps=10)
+    recorder.start()
+    start = 5_000 * MS
+    for i in range(20):
+        recorder.offer(flat(0), start + i * 100 * MS)
+        assert encoded.acquire(timeout=60)
+    for half in range(40, 64):  # twice as many as the film takes; one in work, eight waiting
+        recorder.offer(flat(100), start + half * 50 * MS)
+    assert recorder.missing == [(start + 2900 * MS, start + 3100 * MS, 3)]
+    held.set()
+    assert all(encoded.acquire(timeout=60) for _ in range(9))
+    recorder.offer(flat(200), start + 3200 * MS)
+    recorder.close()
+    counts = recorder.counts
+    assert (counts.written, counts.dropped, counts.early, counts.duplicated) == (33, 15, 12, 3)
+    assert counts.dropped - counts.early == sum(run.pictures for run in recorder.missing)
+    assert recorder.repeated == [(29, 3)]
+
+
+def test_a_good_show_keeps_no_names(tmp_path: Path, encoded: threading.Semaphore) -> None:
+    recorder = Recorder(tmp_path / "a.mp4", (64, 32), fps=10)
+    recorder.start()
+    for i in range(40):
+        recorder.offer(flat(0), i * 50 * MS)
+        assert i % 2 or encoded.acquire(timeout=60)
+    recorder.close()
+    assert (recorder.missing, recorder.repeated) == ([], [])
+    assert recorder.counts.early == recorder.counts.dropped == 20
+
+
+def test_pictures_lost_on_both_threads_are_one_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: threading.Event
+) -> None:
+    disk = Disk(monkeypatch)
+    recorder = Recorder(tmp_path / "a.mp4", (64, 32), fps=10)
+    recorder.start()
+    while recorder.counts.written < 20:
+        recorder.offer(flat(0), recorder._next * 100 * MS)
+    first = recorder._next
+    disk.free = 1000
+    for i in range(first, first + 5):
+        recorder.offer(flat(0), i * 100 * MS)
+    held.set()
+    while not recorder.failed:
+        time.sleep(0.001)
+    recorder.offer(flat(0), (first + 5) * 100 * MS)
+    recorder.close()
+    written = recorder.counts.written
+    (run,) = recorder.missing
+    assert run == (written * 100 * MS, (first + 5) * 100 * MS, first + 6 - written)
+
+
+def test_being_behind_is_said_once_until_it_has_been_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = threading.Event()
+    write = live.film.Film.write
+
+    def slow(film: live.film.Film, index: int, rgba: Pixels) -> int:
+        assert gate.wait(60)
+        return write(film, index, rgba)
+
+    monkeypatch.setattr(live.film.Film, "write", slow)
+    recorder = Recorder(tmp_path / "a.mp4", (64, 32), fps=10)
+    path = recorder.start()
+    said = []
+    for second in (0, 5, 12, 30):
+        gate.clear()
+        for i in range(15):
+            recorder.offer(flat(0), (second * 1000 + i * 100) * MS)
+        said.append(len(caplog.records))
+        gate.set()
+        while recorder._pending:
+            time.sleep(0.001)
+    recorder.close()
+    assert said == [1, 1, 1, 2]
+    assert f"{path}: the encoder is behind, pictures are missing from the film" in caplog.text
+
+
+def test_the_disk_is_watched_while_a_gap_is_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    recorder = Recorder(tmp_path / "a.mp4", (64, 32), fps=10)
+    recorder.start()
+    recorder.offer(flat(0), 0)
+    repeat = live.film.Film.repeat
+
+    def filling(film: live.film.Film) -> None:
+        repeat(film)
+        if film.frames == 500:
+            disk.free = 1000
+
+    monkeypatch.setattr(live.film.Film, "repeat", filling)
+    recorder.offer(flat(0), 3_600_000 * MS)  # an hour later
+    recorder.close()
+    assert recorder.failed is not None
+    assert recorder.counts.written == 500
+    assert recorder.missing == [(3_600_000 * MS, 3_600_000 * MS, 1)]
+
+
+def test_a_recording_ends_before_it_eats_the_reserve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    disk.free = 700 << 20
+    recorder = Recorder(tmp_path / "a.mp4", (64, 32), fps=10)
+    recorder.start()
+    write = live.film.Film.write
+
+    def eating(film: live.film.Film, index: int, rgba: Pixels) -> int:
+        disk.free -= 20 << 20  # 200 MB in a second
+        return write(film, index, rgba)
+
+    monkeypatch.setattr(live.film.Film, "write", eating)
+    while not recorder.failed:
+        recorder.offer(flat(0), recorder._next * 100 * MS)
+    recorder.close()
+    assert "in a second less than 256 MB would be left on the disk" in recorder.failed
+    assert disk.free > 256 << 20
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 3 MB of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "anthesis-test", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "h264"), ("a.mkv", "ffv1"), ("a", "png")])
+def test_a_small_disk_that_is_really_full_leaves_a_whole_film(
+    small_disk: Path, name: str, codec: str
+) -> None:
+    path, format = format_for(small_disk / name, codec, None)
+    noise = np.random.default_rng(3).integers(0, 256, (90, 160, 4), dtype=np.uint8)
+    recorder = Recorder(path, (160, 90), 10, format)
+    recorder.start()
+    while not recorder.failed:
+        recorder.offer(np.roll(noise, recorder._next, axis=1), recorder._next * 100 * MS)
+    recorder.close()
+    assert "less than 153 kB" in recorder.failed  # a twentieth of it
+    assert shutil.disk_usage(small_disk).free >= (3 << 20) // 20 - 150_000
+    where = str(path) if path.suffix else f"{path}/%06d.png"
+    with av.open(where) as container:
+        assert len(list(container.decode(video=0))) == recorder.counts.written > 10
+
+
+# Formats, names and sound.
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a", "png"), ("a", "ffv1"), ("a", "hevc")])
+def test_a_recording_of_another_format(tmp_path: Path, name: str, codec: str) -> None:
+    _, format = format_for(tmp_path / name, codec, None)
+    paths = []
+    for _ in range(2):
+        recorder = Recorder(tmp_path / name, (65, 33), 10, format)
+        paths.append(recorder.start())
+        recorder.offer(flat(100, (65, 33)), 0)
+        recorder.close()
+        assert recorder.counts.written == 1
+    suffix = next(iter(CODECS[codec].suffixes), "")
+    assert [path.name for path in paths] == [f"a{suffix}", f"a-2{suffix}"]
+    empty = Recorder(tmp_path / "empty", (64, 32), 10, format)
+    empty.start()
+    empty.close()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_overwriting_takes_the_wished_name(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"x" * 1_000_000)
+    recorder = Recorder(tmp_path / "a.mp4", (64, 32), fps=10, overwrite=True)
+    path = recorder.start()
+    recorder.offer(flat(50), 0)
+    recorder.close()
+    assert path == tmp_path / "a.mp4"
+    assert levels(path) == [50]
+    assert path.stat().st_size < 100_000
+
+
+class Hum:
+    """A soundtrack that is known up to a tenth of a second before now: the time of each sample."""
+
+    rate, channels = 1000, 1
+
+    def __init__(self) -> None:
+        self.origins: list[int] = []
+        self.given = 0
+
+    def begin(self, origin_ns: int) -> None:
+        self.origins.append(origin_ns)
+
+    def take(self, until_ns: int) -> NDArray[np.float32]:
+        return self._until(until_ns - 100 * MS)
+
+    def finish(self, until_ns: int) -> NDArray[np.float32]:
+        return self._until(until_ns)
+
+    def _until(self, ns: int) -> NDArray[np.float32]:
+        end = max(self.given, (ns - self.origins[0]) // MS)
+        samples = np.arange(self.given, end, dtype=np.float32)[:, None] / 10_000
+        self.given = end
+        return samples
+
+
+def test_a_film_has_its_sound_to_its_end(tmp_path: Path) -> None:
+    hum = Hum()
+    path, format = format_for(tmp_path / "a", "ffv1", None)
+    recorder = Recorder(path, (64, 32), 10, format, sound=hum)
+    path = recorder.start()
+    for i in (0, 1, 4):
+        recorder.offer(flat(i), (7_000 + i * 100) * MS)
+    recorder.close()
+    assert hum.origins == [7_000 * MS]
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray() for frame in container.decode(audio=0)]
+    heard = np.concatenate(frames, axis=1)[0] / 2**31
+    np.testing.assert_allclose(heard, np.arange(500) / 10_000, atol=1e-6)
+
+
+def test_a_folder_of_pictures_refuses_sound(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "a", (64, 32), 10, Format("png", "rgb"), sound=Hum())
+    with pytest.raises(UserError, match="a folder of pictures has no sound"):
+        recorder.start()
+    assert not list(tmp_path.iterdir())
 
 
 # The tap.
