@@ -183,6 +183,7 @@ def test_a_film_comes_back(tmp_path: Path, format: Format, suffix: str, effort: 
         keys = {i for i, frame in enumerate(frames) if frame.key_frame}
         assert {0, 10, 20} <= keys or effort == "offline"  # a cut may have had its own instead
         assert all(keys & set(range(i, i + 10)) for i in range(13))
+        assert len(keys) == 23 or format.codec not in ("ffv1", "prores")
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             assert stream.average_rate == RATE
@@ -237,11 +238,13 @@ def test_colours_come_back(tmp_path: Path, format: Format, suffix: str) -> None:
 
 
 def test_pictures_of_every_width_are_converted_alike_each_time(tmp_path: Path) -> None:
-    """Two threads of the conversion wrote into each other's rows."""
-    pictures = [gradient((66, 34))] * 60
-    path = written(tmp_path / "a.mov", Format("prores", "422"), pictures)
-    frames = [bytes(frame.planes[1]) for frame in decoded(path)]
-    assert len(set(frames)) == 1
+    """Two threads of the conversion wrote into each other's rows, in one film of eight."""
+    picture = [gradient((66, 33))]
+    films = [
+        written(tmp_path / f"{number}.mov", Format("prores", "422"), picture)
+        for number in range(40)
+    ]
+    assert len({bytes(decoded(path)[0].planes[1]) for path in films}) == 1
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -306,9 +309,14 @@ def test_pictures_are_numbered_from_the_first_wished(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["000998.png", "000999.png"]
 
 
-def test_a_name_that_looks_like_a_protocol_is_a_file(tmp_path: Path) -> None:
-    path = written(tmp_path / "take 1: roses.mp4", Format("h264", "420"), [flat(30)])
-    assert path.stat().st_size > 0
+def test_a_name_that_looks_like_a_protocol_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    format = Format("h264", "420")
+    part = written(Path("roses:1.mp4"), format, [flat(30)], effort="offline")
+    join([part, part], Path("roses:2.mp4"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["roses:1.mp4", "roses:2.mp4"]
 
 
 # The operator's terminal.
@@ -399,9 +407,9 @@ sound = Sound(48000, 2) if sys.argv[3] else None
 if not path.suffix:
     path.mkdir()
 film = Film(path, format, (64, 32), Fraction(30), sound=sound)
-for index in range(100):
+for index in range(89):  # before a key frame, with which a fragment would begin anyway
     film.write(index, np.full((32, 64, 4), index * 2, np.uint8))
-    if sound:
+    if sys.argv[3] == "sound":
         film.hear(np.zeros((1600, 2), np.float32))
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -412,6 +420,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     [
         ("a.mp4", "h264", ""),
         ("a.mp4", "h264", "sound"),
+        ("a.mp4", "h264", "that never comes"),
         ("a.mp4", "av1", ""),
         ("a.mkv", "hevc", "sound"),
         ("a.mov", "prores", "sound"),
@@ -426,7 +435,8 @@ def test_a_killed_film_is_readable_but_for_its_last_half_second(
     done = subprocess.run([sys.executable, "-c", KILLED, str(path), codec, sound])
     assert done.returncode == -9
     frames = decoded(path)
-    assert len(frames) >= 100 - 17  # half a second, and where sound lies between, a frame or two
+    # Half a second, and where sound lies between, a frame or two; or as long a wait for it.
+    assert len(frames) >= 89 - (17 if sound in ("", "sound") else 32)
     assert [round(float(rgb(frame).mean()) / 2) for frame in frames] == pytest.approx(
         range(len(frames)), abs=1
     )
