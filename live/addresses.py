@@ -16,6 +16,8 @@ from live.overlay.state import NAMES, PANES
 
 Value: TypeAlias = float | int | str
 
+LONGEST_TEXT = 200  # characters
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -31,11 +33,12 @@ class Argument:
 
     A "number" is a float within low and high, an "integer" a whole number, a "switch" 1 from 0.5
     up and else 0, a "cue" a number counted from 1 or a name, a "choice" one of the words in
-    `choices`. A "press" carries nothing.
+    `choices`, a "text" any words; a number in its place is a pressed button. A "press" carries
+    nothing.
     """
 
     name: str
-    kind: Literal["number", "integer", "switch", "cue", "choice", "press"]
+    kind: Literal["number", "integer", "switch", "cue", "choice", "text", "press"]
     low: float = -math.inf
     high: float = math.inf
     optional: bool = False
@@ -127,7 +130,29 @@ _ALL = (
     Address("overlay/visible", "value", (_ON,), "0 closes the overlay, 1 opens it as it was"),
     Address("overlay/opacity", "value", (_number("opacity", 0, 1),), "of the whole overlay"),
     *(address for pane in PANES for address in _pane(pane)),
+    Address(
+        "record/start",
+        "trigger",
+        (Argument("name", "text", optional=True),),
+        "record the picture, to a file of that name beside the others",
+    ),
+    Address("record/stop", "trigger", (_PRESS,), "end the recording"),
+    Address(
+        "record/marker",
+        "trigger",
+        (Argument("text", "text", optional=True),),
+        "mark this moment in the recording",
+    ),
     Address("ping", "trigger", (_PRESS,), "answer that the show is there"),
+    Address(
+        "subscribe",
+        "trigger",
+        (
+            Argument("port", "integer", 1, 65535),
+            Argument("pattern", "text", optional=True),
+        ),
+        "tell that port of the sender's what changes, for a minute",
+    ),
 )
 
 ADDRESSES: Mapping[str, Address] = MappingProxyType({address.name: address for address in _ALL})
@@ -158,6 +183,8 @@ def _coerced(address: str, argument: Argument, value: object) -> tuple[Value, ..
     """The argument as its kind wants it; nothing where it carries nothing."""
     if argument.kind == "cue":
         return _cue(address, value)
+    if argument.kind == "text":
+        return _text(value)
     if argument.kind == "choice":
         return (_choice(address, argument, value),)
     number = _as_number(address, argument, value)
@@ -166,7 +193,7 @@ def _coerced(address: str, argument: Argument, value: object) -> tuple[Value, ..
     if argument.kind == "switch":
         return (int(number >= 0.5),)
     if argument.kind == "integer":
-        return (_whole(address, argument, number),)
+        return (_within(address, argument, _whole(address, argument, number)),)
     return (min(max(number, argument.low), argument.high),)
 
 
@@ -178,6 +205,12 @@ def _cue(address: str, value: object) -> tuple[Value, ...]:
         return (value,)
     argument = ADDRESSES[address].arguments[0]
     return (_whole(address, argument, _as_number(address, argument, value)),)
+
+
+def _text(value: object) -> tuple[Value, ...]:
+    """Words in one line; the number of a pressed button is none."""
+    words = " ".join(value.split()) if isinstance(value, str) else ""
+    return (words[:LONGEST_TEXT],) if words and words.isprintable() else ()
 
 
 def _choice(address: str, argument: Argument, value: object) -> str:
@@ -193,6 +226,14 @@ def _whole(address: str, argument: Argument, number: float) -> int:
     if number != math.floor(number):
         raise ValueError(f"{address}: {argument.name} must be a whole number, got {number:g}")
     return int(number)
+
+
+def _within(address: str, argument: Argument, number: int) -> int:
+    if not argument.low <= number <= argument.high:
+        raise ValueError(
+            f"{address}: {argument.name} is from {argument.low} to {argument.high}, got {number}"
+        )
+    return number
 
 
 def _as_number(address: str, argument: Argument, value: object) -> float:

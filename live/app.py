@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import moderngl
 import numpy as np
@@ -17,10 +17,11 @@ import numpy as np
 from engine.errors import UserError
 from engine.link import Floats
 from live import control
+from live.addresses import Message, Value
 from live.cadence import Cadence, Orders, budget
 from live.captions import Captions
 from live.clock import Clock, Outlook, Pacer
-from live.control import Message
+from live.codecs import From
 from live.cuda import Cuda, Gpu
 from live.ensemble import Ensemble
 from live.faults import Faults
@@ -37,6 +38,9 @@ from live.source import Frame, Request, Source
 from live.statistics import Statistics
 from live.take import State, opening
 from live.wplus import wplus_at
+
+if TYPE_CHECKING:
+    from live.tape import Status, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -86,12 +90,32 @@ class Desk(Protocol):
     def messages(self, show: Show, at: int, programme: Programme) -> Sequence[Message]:
         """What has arrived; questions are answered on the way."""
 
+    def publish(self, address: str, args: Sequence[Value], at: int) -> None:
+        """Tell those who have asked for it."""
+
 
 class Tape(Protocol):
-    """What keeps the program picture: `live.tape.Tape`."""
+    """What keeps the picture: `live.tape.Tape`. Nothing here may wait."""
+
+    @property
+    def wanted(self) -> Wanted:
+        """What it wants to see."""
+
+    @property
+    def status(self) -> Status:
+        """How it stands."""
+
+    def begin(self, name: str, at: int) -> None:
+        """Record from show time `at` on."""
+
+    def stop(self) -> None:
+        """Record no more."""
+
+    def mark(self, text: str, at: int) -> None:
+        """Mark this moment."""
 
     def see(self, target: moderngl.Framebuffer, at: int) -> None:
-        """The program picture of show time `at`; must not wait."""
+        """The picture of show time `at`."""
 
 
 class Journal(Protocol):
@@ -218,7 +242,7 @@ class Stage:
             self._take,  # what an engine has finished becomes a texture
             self._compose,  # pictures, cross-fade, fit and master become the program picture
             self._lay_over,  # terminal, GPU monitor or the whole desktop over it
-            self._record,  # the recorder is shown the program picture
+            self._record,  # the recorder is shown what it wants of that
         )
         work = self.clock.now() - self.presented_at - waited
         with self.faults:
@@ -363,7 +387,11 @@ class Stage:
 
     def _compose(self, at: int) -> None:
         self.compositor.resize(self.output.size)
-        self.scene.compose(self.show, at, now=at + self._began, curtain=self._curtain(at))
+        now, curtain = at + self._began, self._curtain(at)
+        bare = self._records("picture")
+        self.scene.compose(self.show, at, now=now, curtain=curtain, bare=bare)
+        if bare and self._tape is not None:
+            self._tape.see(self.compositor.target, at)  # before anything is laid over it
 
     def _lay_over(self, at: int) -> None:
         try:
@@ -372,8 +400,17 @@ class Stage:
             self.compositor.show(self.output.screen)
 
     def _record(self, at: int) -> None:
-        if self._tape is not None and self.scene.shown:
+        if self._tape is None:
+            return
+        if self._records("program"):
             self._tape.see(self.compositor.target, at)
+        elif self._records("output"):
+            self._tape.see(self.output.screen, at)
+        status = self._tape.status
+        if self._desk is not None:
+            self._desk.publish(
+                "out/record", (int(status.recording), status.frames, status.text), at
+            )
 
     def _count(self, work: int) -> None:
         now = self.presented_at = self.clock.now()
@@ -397,6 +434,7 @@ class Stage:
                 header.finished - header.started if header is not None else None,
                 self._smaller(),
                 self._cadence.divisor,
+                None if self._tape is None else self._tape.status,
             )
         )
         if line is not None:
@@ -413,15 +451,24 @@ class Stage:
             self.output.toggle_fullscreen()
         elif message.address == "help":
             self._prompter.help()
+        elif message.address == "record":
+            stops = self._tape is not None and self._tape.status.recording
+            return self._obey(Message("record/stop" if stops else "record/start"), at)
         else:
             try:
                 self.show = control.apply(self.show, message, at, self.programme)
             except ValueError as error:  # a cue that does not exist, a tempo out of range
                 log.warning("%s: %s", message.address, error)
                 return False
+            if self._tape is not None:
+                _instruct(self._tape, message, at)
             if self._journal is not None:
                 self._journal.obeyed(at, message, heard=heard)
         return True
+
+    def _records(self, tap: From) -> bool:
+        """Whether that is what is recorded, and there is a picture."""
+        return self._tape is not None and self._tape.wanted.tap == tap and bool(self.scene.shown)
 
     def _begin_to_play(self, at: int) -> None:
         """The first picture is there: from here the clock drives the path, and nothing stops it."""
@@ -433,10 +480,9 @@ class Stage:
 
     def _keep_journal(self, journal: Journal, at: int) -> None:
         """Tell the journal of engines, paths and figures that are new, and of the end."""
-        for source in self.ensemble.sources:
-            if source.facts is not None and source.network not in self._journalled:
-                self._journalled.add(source.network)
-                journal.file("network", source.network, source.facts.sha256)
+        for network in self.ensemble.hashes.keys() - self._journalled:
+            self._journalled.add(network)
+            journal.file("network", network, self.ensemble.hashes[network])
         for cue in self.ensemble.resolved.keys() - self._journalled_cues:
             self._journalled_cues.add(cue)
             journal.keys(cue, self.ensemble.resolved[cue])
@@ -461,3 +507,14 @@ class Stage:
 
     def _curtain(self, at: int) -> float:
         return 1.0 if self._ends is None else eased((self._ends - at) / FADE_OUT)
+
+
+def _instruct(tape: Tape, message: Message, at: int) -> None:
+    """What a message means to the recorder, if anything."""
+    said = str(message.args[0]) if message.args else ""
+    if message.address == "record/start":
+        tape.begin(said, at)
+    elif message.address == "record/stop":
+        tape.stop()
+    elif message.address == "record/marker":
+        tape.mark(said, at)

@@ -13,6 +13,7 @@ import typer
 
 from engine.__main__ import main as engine_command
 from engine.errors import UserError
+from live.codecs import CODECS, TAPS
 from live.overlay.state import NAMES
 from live.performance import Options, perform
 from live.setlist import bundled, load_setlist
@@ -77,6 +78,31 @@ def _resumed(path: Path, setlist: Path | None, cue: str | None) -> Take:
     return read_take(path)
 
 
+def _codec(name: str | None) -> str | None:
+    if name is not None and name not in CODECS:
+        raise typer.BadParameter(f"{name!r}: codecs are {', '.join(CODECS)}")
+    return name
+
+
+def _chroma(name: str | None) -> str | None:
+    if name not in (None, "420", "444"):
+        raise typer.BadParameter(f"{name!r}: it is 420 or 444")
+    return name
+
+
+def _tap(name: str) -> str:
+    if name not in TAPS:
+        raise typer.BadParameter(f"{name!r}: it is one of {', '.join(TAPS)}")
+    return name
+
+
+def _share(text: str) -> tuple[int, int]:
+    number, _, shares = text.partition("/")
+    if number.isdecimal() and shares.isdecimal() and 1 <= int(number) <= int(shares):
+        return int(number), int(shares)
+    raise typer.BadParameter(f"--part {text!r} is not like 2/8")
+
+
 def _part(name: str | None) -> str | None:
     if name not in (None, "engine", "stage"):
         raise typer.BadParameter(f"{name!r}: parts are engine and stage")
@@ -88,6 +114,21 @@ Device: TypeAlias = Annotated[
     typer.Option(
         metavar="auto|cpu|cuda[:N]|mps", callback=_device, help="What the network runs on."
     ),
+]
+
+
+Codec: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(CODECS), callback=_codec, help="Of the film; by its name's ending if none."
+    ),
+]
+Chroma: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="420|444", callback=_chroma, help="Colour resolution of H.264 and HEVC."),
+]
+Overwrite: TypeAlias = Annotated[
+    bool, typer.Option("--overwrite", help="Take the place of a film that is there.")
 ]
 
 
@@ -132,8 +173,20 @@ def play(
         ),
     ] = None,
     record: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Record what the audience sees (.mp4).")
+        Path | None,
+        typer.Option(metavar="FILE", help="Record from the first picture on; R does it later."),
     ] = None,
+    codec: Codec = None,
+    chroma: Chroma = None,
+    tap: Annotated[
+        str,
+        typer.Option(
+            metavar="program|picture|output",
+            callback=_tap,
+            help="What is recorded: with the overlay, without, or as the output shows it.",
+        ),
+    ] = "program",
+    overwrite: Overwrite = False,
     take: Annotated[
         Path | None,
         typer.Option(
@@ -177,6 +230,10 @@ def play(
         device=device,
         overlay=overlay,
         record=record,
+        codec=codec,
+        chroma=chroma,
+        tap=next(kind for kind in TAPS if kind == tap),
+        overwrite=overwrite,
         take=take,
         resume=None if resume is None else _resumed(resume, setlist, cue),
         headless=headless,
@@ -189,6 +246,87 @@ def play(
         perform(options.resume.setlist, options)
     else:
         perform(bundled() if setlist is None else load_setlist(setlist), options)
+
+
+@app.command()
+def render(
+    source: Annotated[
+        Path, typer.Argument(metavar="SETLIST|TAKE", help="What is performed again, or for itself.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="A film (.mov is ProRes, .mp4 H.264), or with --at a picture.",
+        ),
+    ],
+    size: Annotated[str, typer.Option(metavar="WxH", help="Of the picture.")] = "1920x1080",
+    fps: Annotated[
+        float, typer.Option(metavar="N", min=1, max=240, help="Frames a second.")
+    ] = 60.0,
+    begin: Annotated[
+        float, typer.Option("--from", metavar="S", min=0, help="Second of the show to begin at.")
+    ] = 0.0,
+    end: Annotated[
+        float | None, typer.Option("--to", metavar="S", min=0, help="Second of the show to end at.")
+    ] = None,
+    at: Annotated[
+        list[float] | None,
+        typer.Option(metavar="S", min=0, help="Make a still of that second; may be repeated."),
+    ] = None,
+    codec: Codec = None,
+    chroma: Chroma = None,
+    overlay: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(NAMES), callback=_overlay, help="Over all of it, not as the show says."
+        ),
+    ] = None,
+    device: Device = "auto",
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=1, max=256, help="Engines that work at once.")
+    ] = 1,
+    part: Annotated[
+        str | None,
+        typer.Option(metavar="N/M", help="Make only that share of the parts; for a farm's queue."),
+    ] = None,
+    overwrite: Overwrite = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Although a network or latent has changed.")
+    ] = False,
+) -> None:
+    """Make a film of a take or a set list: exact, offline, without a dropped frame.
+
+    A take is performed again as it was, a set list plays every cue once. What was interrupted goes
+    on with the same command. A folder FILE.parts holds what is made so far; machines that see it
+    can share the work: give each --part 1/8, --part 2/8 ..., and then run the command without.
+    """
+    from live.render import Options, render
+
+    options = Options(
+        source=source,
+        output=output,
+        size=_size(size),
+        fps=fps,
+        begin=begin,
+        end=end,
+        stills=tuple(at or ()),
+        codec=codec,
+        chroma=chroma,
+        overlay=next((name for name in NAMES if name == overlay), None),
+        device=device,
+        workers=workers,
+        part=None if part is None else _share(part),
+        overwrite=overwrite,
+        force=force,
+    )
+    try:
+        typer.echo(render(options))
+    except KeyboardInterrupt:
+        typer.echo("anthesis: interrupted; the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
 
 
 @app.command()

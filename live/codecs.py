@@ -21,11 +21,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 from engine.errors import UserError
 
 Effort = Literal["live", "offline"]
+From: TypeAlias = Literal["program", "picture", "output"]
+"""What is recorded of a show: the program picture before the output's corner pin, the same without
+the overlay, or the output as the audience sees it."""
+TAPS: tuple[From, ...] = get_args(From)
 
 
 @dataclass(frozen=True, slots=True)

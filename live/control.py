@@ -232,7 +232,11 @@ _ACTIONS: Mapping[str, _Action] = {
         lambda state, args, at: replace(state, opacity=float(args[0])),
     ),
     **{address: action for pane in PANES for address, action in _pane_actions(pane).items()},
-    "ping": lambda show, args, at, programme: show,  # answered where it was received
+    # What follows changes nothing of the show: the stage and the desk's server do it.
+    **dict.fromkeys(
+        ("record/start", "record/stop", "record/marker", "ping", "subscribe"),
+        lambda show, args, at, programme: show,
+    ),
 }
 
 

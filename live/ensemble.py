@@ -39,6 +39,7 @@ class Ensemble:
         self._not_beside: set[Path] = set()  # too large to be warmed up beside another
         self.refused: dict[Path, str] = {}  # networks that cannot be performed, and why
         self.facts: NetworkFacts | None = None  # of the first network that performed
+        self.hashes: dict[Path, str] = {}  # SHA-256 of every network that performed
         self.restarts = 0  # of engines that are no longer needed
         self.outages: list[Outage] = []  # likewise
 
@@ -91,6 +92,7 @@ class Ensemble:
             self._refuse(network, source.refusal)
         elif source.facts is not None:
             self.facts = self.facts or source.facts
+            self.hashes[network] = source.facts.sha256
             self._build_paths(network, source, source.facts)
         elif not is_due and source.stillborn == 2:
             self._not_beside.add(network)

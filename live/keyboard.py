@@ -12,8 +12,8 @@ space     play, pause              ←  →      cue back, next
 +  -      tempo up, down by 1      ↑  ↓      double, half tempo
 ,  .      nudge back, ahead        B         blackout
 Z         freeze the picture       O         the next overlay
-F         full screen              H         this help
-Esc Esc   end the show"""
+R         record, stop recording   F         full screen
+H         this help                Esc Esc   end the show"""
 
 ESCAPE_WITHIN_NS = 2_000_000_000
 NUDGE_BEATS = 1 / 16
@@ -27,6 +27,7 @@ _PLAIN = {
     "comma": Message("tempo/nudge", (-NUDGE_BEATS,)),
     "period": Message("tempo/nudge", (NUDGE_BEATS,)),
     "f": Message("fullscreen"),
+    "r": Message("record"),
     "h": Message("help"),
 }
 
@@ -43,7 +44,8 @@ class Keyboard:
     def read(self, key: str, show: Show, at: int) -> Message | None:
         """The message of a key pressed at `at` (ns); None for a key without a meaning.
 
-        Besides the show's own messages these are "fullscreen", "help" and "quit", for the stage.
+        Besides the show's own messages these are "fullscreen", "help", "record" (or stop recording)
+        and "quit", for the stage.
         """
         if key == "escape":
             return self._escape(at)

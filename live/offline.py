@@ -94,7 +94,7 @@ class Offline:
             fade_in=FADE_IN if fades else 0,
         )
         self._moments = iter(self.rerun)
-        self._next = 0  # the frame that comes next
+        self.next = 0  # frame that has not been passed yet
         self._there: dict[Path, tuple[Moment, Floats]] = {}  # networks with a picture, and its W+
 
     def close(self) -> None:
@@ -115,13 +115,13 @@ class Offline:
         Spans may be asked for in any order that goes forward. The pixels are valid until the next.
         Raises UserError for a network that cannot be performed.
         """
-        if span.start < self._next:
-            raise ValueError(f"frame {span.start} lies behind {self._next}")
-        if span.start > self._next:
-            for _ in range(span.start - self._next):
+        if span.start < self.next:
+            raise ValueError(f"frame {span.start} lies behind {self.next}")
+        if span.start > self.next:
+            for _ in range(span.start - self.next):
                 self._skim(next(self._moments))
             self._catch_up()
-        self._next = span.stop
+        self.next = span.stop
         tap = Tap(self._ctx, self._scene.compositor.size)
         try:
             ahead = self._begin(next(self._moments))

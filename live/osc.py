@@ -23,12 +23,13 @@ from typing import NamedTuple
 
 from pythonosc import osc_message, osc_message_builder
 
-from live.addresses import ADDRESSES, Message, coerce
+from live.addresses import ADDRESSES, Message, Value, coerce
 from live.control import apply, value_of
 from live.endpoint import contains, default_allow, networks, open_socket, parse_endpoint
 from live.inbox import Datagram, Inbox, Sender
 from live.patterns import is_pattern, matching
 from live.show import Programme, Show
+from live.subscribers import Subscribers
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +128,7 @@ class OscServer:
             full.encode() for full, name in self._names.items() if ADDRESSES[name].kind == "value"
         }
         self._inbox = Inbox()
+        self._subscribers = Subscribers()
         self._heard = _Tally()  # by the receiving thread
         self._read = _Tally()  # by the frame
         self._open: _Opened | None = None
@@ -203,6 +205,8 @@ class OscServer:
         for message, sender in self.drain():
             if message.address == "ping":
                 self.reply(sender, "pong")
+            elif message.address == "subscribe":
+                self._subscribe(sender, message.args, at)
             elif not message.args and ADDRESSES[message.address].kind == "value":
                 show = _told(show, untold, at, programme)
                 untold.clear()
@@ -211,6 +215,18 @@ class OscServer:
                 messages.append(message)
                 untold.append(message)
         return messages
+
+    def publish(self, address: str, args: Sequence[Value], at: int) -> None:
+        """Tell those who have subscribed, at show time `at` (ns); may be called in every frame."""
+        for who in self._subscribers.due(f"{self._prefix}/{address}", args, at):
+            self.reply(who, address, args)
+
+    def _subscribe(self, sender: Sender, args: Sequence[Value], at: int) -> None:
+        port, pattern = int(args[0]), str(args[1]) if len(args) > 1 else ""
+        try:
+            self._subscribers.add((sender[0], port), pattern, at)
+        except ValueError as error:
+            self._log_once(f"{sender[0]} cannot subscribe: {error}")
 
     def drain(
         self, budget_ns: int = BUDGET_NS, now: Callable[[], int] = time.perf_counter_ns

@@ -14,11 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import TYPE_CHECKING
-
-import numpy as np
-from PIL import Image, ImageOps
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import UserError
 from engine.weights.containers import glance
@@ -27,8 +25,10 @@ from live.addresses import Message
 from live.app import Output, Stage
 from live.captions import identity
 from live.clock import WallClock
+from live.codecs import From, format_for
 from live.ensemble import Ensemble
 from live.gpus import Sampler
+from live.holding import load_holding
 from live.offscreen import Offscreen, is_software
 from live.osc import Counts, OscServer
 from live.outfile import check_writable
@@ -38,7 +38,7 @@ from live.setlist import SetList
 from live.source import Supervised
 from live.statistics import Statistics, in_words, write
 from live.take import Take, last_state, latents, sha256_of
-from live.take_writer import TakeWriter, free_name
+from live.take_writer import TakeWriter
 from live.terminal import Terminal, TerminalHandler
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HEADLESS_SECONDS = 10.0
-NOTHING_RECORDED = {"written": 0, "dropped": 0, "duplicated": 0, "files": []}
 FPS, FPS_ON_SOFTWARE_GL = 60.0, 30.0
 
 
@@ -64,6 +63,10 @@ class Options:
     device: str = "auto"
     overlay: str | None = None
     record: Path | None = None
+    codec: str | None = None
+    chroma: str | None = None
+    tap: From = "program"
+    overwrite: bool = False
     take: Path | None = None
     resume: Take | None = None
     headless: bool = False
@@ -90,7 +93,7 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
     cue = 0 if options.cue is None else setlist.find(options.cue)
     if resumed is not None:
         cue = resumed.show.voice.cue
-    holding = _holding(setlist.show.holding)
+    holding = load_holding(setlist.show.holding)
     _look_at_files(setlist, options)
     with ExitStack() as closing:
         desk = _desk(setlist, options, prompter, closing)
@@ -105,8 +108,10 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
         closing.callback(gauges.close)
         gauges.start()
         overlay = _overlay(setlist, cue, output, gauges, began, closing)
-        tape = _tape(options, output, prompter, closing)
-        journal = _journal(setlist, cue, options, tape, prompter, closing)
+        journal = _journal(setlist, cue, options, prompter, closing)
+        tape = _tape(setlist, options, output, ensemble, journal, closing)
+        if options.record is not None:
+            prompter.say(tape.start(options.record))
         stage = Stage(
             setlist,
             ensemble,
@@ -134,7 +139,7 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
         ended,
         ensemble,
         osc=(desk.counts if desk is not None else Counts()).asdict(),
-        recorder=tape.counts if tape is not None else NOTHING_RECORDED,
+        recorder=tape.counts,
         faults=stage.faults.count,
         frame_path=stage.frame_path,
     )
@@ -151,25 +156,12 @@ def _look_at_files(setlist: SetList, options: Options) -> None:
         check_writable("--take", options.take)
         if options.take.exists():
             raise UserError(f"--take {options.take}: is there already; name another file")
-    if options.record is not None and options.record.suffix not in ("", ".mp4"):
-        raise UserError(f"--record {options.record}: a recording is an .mp4 file")
+    if options.record is not None:
+        format_for(options.record, options.codec, options.chroma)
     for cue in setlist.cues:
         keys.check(cue)
     for network in {cue.network for cue in setlist.cues}:
         glance(network)
-
-
-def _holding(path: Path | None) -> np.ndarray | None:
-    """The picture before the first frame: uint8 [height, width, 4]."""
-    if path is None:
-        return None
-    try:
-        # Named formats: for PostScript, Pillow would run a program on the user's file.
-        with Image.open(path, formats=("PNG", "JPEG", "WEBP", "TIFF", "BMP")) as picture:
-            picture.thumbnail((4096, 4096))
-            return np.asarray(ImageOps.exif_transpose(picture).convert("RGBA"))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: the holding picture cannot be read: {error}") from error
 
 
 def _desk(
@@ -226,32 +218,49 @@ def _window(setlist: SetList, options: Options, closing: ExitStack) -> Output:
     return window
 
 
-def _tape(options: Options, output: Output, prompter: Prompter, closing: ExitStack) -> Tape | None:
-    if options.record is None:
-        return None
-    from live.tape import Tape
+def _tape(
+    setlist: SetList,
+    options: Options,
+    output: Output,
+    ensemble: Ensemble,
+    journal: TakeWriter,
+    closing: ExitStack,
+) -> Tape:
+    """What records, now or when somebody wants it."""
+    from live.tape import Tape, Wanted
 
-    tape = Tape(output.ctx, options.record, output.size, _fps(options, output))
+    fps = _fps(options, output)
+    folder = Path() if options.record is None else options.record.parent
+    _, format_ = format_for(options.record or Path("show"), options.codec, options.chroma)
+    nvidia = "NVIDIA" in str(output.ctx.info["GL_VENDOR"])
+    wanted = Wanted(fps, format_, options.tap, folder, options.overwrite, nvidia)
+
+    def facts() -> dict[str, Any]:
+        hashes = list(ensemble.hashes.items())
+        return {
+            "setlist": {"file": str(setlist.file.absolute()), "text": setlist.text},
+            "networks": {str(path.absolute()): sha256 for path, sha256 in hashes},
+            "take": journal.path.name,
+        }
+
+    def begun(film: Path) -> None:
+        if journal.spooled:
+            journal.move(film.with_suffix(".take"))
+
+    tape = Tape(output.ctx, output.size, wanted, facts, begun)
     closing.callback(tape.close)
-    prompter.say(f"recording to {tape.path}")
     return tape
 
 
 def _journal(
-    setlist: SetList,
-    cue: int,
-    options: Options,
-    tape: Tape | None,
-    prompter: Prompter,
-    closing: ExitStack,
-) -> TakeWriter | None:
-    """The take: where it was asked for, and beside every recording."""
-    path = options.take
+    setlist: SetList, cue: int, options: Options, prompter: Prompter, closing: ExitStack
+) -> TakeWriter:
+    """The take: where it was asked for, and else aside until a recording begins."""
+    path, spooled = options.take, options.take is None
     if path is None:
-        if tape is None:
-            return None
-        path = free_name(tape.path.with_suffix(".take"))
-    writer = TakeWriter(path)
+        folder = closing.enter_context(TemporaryDirectory(prefix="anthesis-"))
+        path = Path(folder) / "show.take"
+    writer = TakeWriter(path, spooled=spooled)
     closing.callback(writer.close)
     if options.resume is None:
         writer.begin(setlist, cue, datetime.now().astimezone())
@@ -260,7 +269,8 @@ def _journal(
     for latent in sorted(latents(setlist)):
         writer.file("latent", latent, sha256_of(latent))
     writer.start()
-    prompter.say(f"the take is {writer.path}")
+    if not spooled:
+        prompter.say(f"the take is {writer.path}")
     return writer
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from live.control import position
 from live.keyboard import HELP
 from live.show import Programme, Show
 from live.terminal import Terminal
+
+if TYPE_CHECKING:
+    from live.tape import Status
 
 EVERY_NS = 500_000_000
 
@@ -24,6 +28,7 @@ class Prompt:
     engine_ns: int | None  # that the newest frame took
     smaller: int | None  # side of the newest frame, where it is not the network's
     divisor: int  # of the cadence
+    tape: Status | None  # how the recording stands
 
 
 class Prompter:
@@ -71,5 +76,12 @@ def _line(prompt: Prompt, rate: float) -> str:
     return (
         f"cue {show.voice.cue + 1}/{len(prompt.programme)} {cue.name} · "
         f"beat {beat:.1f}/{cue.duration:g} · {show.transport.bpm:.1f} BPM{state} · "
-        f"{rate:.0f} fps{engine}"
+        f"{rate:.0f} fps{engine}{_recording(prompt.tape)}"
     )
+
+
+def _recording(tape: Status | None) -> str:
+    if tape is None or not (tape.recording or tape.failed):
+        return ""
+    minutes, seconds = divmod(int(tape.seconds), 60)
+    return " · RECORDING STOPPED" if tape.failed else f" · rec {minutes}:{seconds:02}"

@@ -27,14 +27,14 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import moderngl
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import UserError
-from live.codecs import H264, Format, suffixed
+from live.codecs import H264, Format, even, suffixed
 from live.film import ERRORS, Film, reason
 from live.film_sound import Sound
 from live.losses import Lost, Missing, Repeated, Repeats, joined
@@ -118,6 +118,10 @@ class Soundtrack(Protocol):
     rate: int  # samples a second
     channels: int
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Where it comes from, and how well."""
+
     def begin(self, origin_ns: int) -> None:
         """The show time of the film's first picture: its first sample is heard then."""
 
@@ -166,12 +170,15 @@ class Recorder:
         self.path = Path(path)
         self.size = size
         self.failed: str | None = None  # why the recording ended by itself, in one line
+        self.told: Callable[[], None] | None = None  # called a second of film by the encoder
+        self.first_ns: int | None = None  # show time of the first picture
+        self._encoder: str | None = None
+        self._complete = False
         self._format = format
         self._overwrite = overwrite
         self._nvenc = nvenc
         self._sound = sound
         self._rate = Fraction(fps).limit_denominator(1001)
-        self._first_ns: int | None = None
         self._next = 0  # the index that the next frame has at the least
         self._due = 0  # the same, as if nothing had been lost
         self._number = 0  # of the next picture that is due, whether kept or lost
@@ -199,6 +206,31 @@ class Recorder:
         dropped += len(self._pending) if self._abandoned else 0
         files = int(self._written > 0)
         return RecorderCounts(self._written, dropped, self._duplicated, files, self._early)
+
+    @property
+    def state(self) -> str:
+        """What has become of the film by now, in words."""
+        if self.failed is not None:
+            return f"stopped: {self.failed}"
+        return "complete" if self._complete else "recording"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the film is."""
+        return {
+            "size": even(self.size, self._format),
+            "fps": float(self._rate),
+            "codec": self._format.codec,
+            "encoder": self._encoder,
+            "chroma": self._format.chroma,
+            "sound": None if self._sound is None else self._sound.facts,
+        }
+
+    def frame_at(self, show_time_ns: int) -> int:
+        """The frame of the film that is seen at a show time."""
+        if self.first_ns is None:
+            return 0
+        return max(0, int((show_time_ns - self.first_ns) * self._rate / 1_000_000_000))
 
     @property
     def missing(self) -> list[Missing]:
@@ -243,11 +275,11 @@ class Recorder:
         width, height = self.size
         if pixels.shape != (height, width, 4):
             raise ValueError(f"a recorder of {width}x{height} got a picture {pixels.shape}")
-        if self._first_ns is None:
-            self._first_ns = show_time_ns
+        if self.first_ns is None:
+            self.first_ns = show_time_ns
             if self._sound is not None:
                 self._sound.begin(show_time_ns)
-        place = (show_time_ns - self._first_ns) * self._rate / 1_000_000_000
+        place = (show_time_ns - self.first_ns) * self._rate / 1_000_000_000
         index = _index(place, self._next)
         if index < self._next or self.failed or not self._slots:
             self._leave(place, show_time_ns)
@@ -316,6 +348,7 @@ class Recorder:
         except OSError as error:
             self._remove()
             raise UserError(f"cannot record to {self.path}: {reason(error)}") from error
+        self._encoder = film.encoder
         return film, reserve
 
     def _open_and_encode(self) -> None:
@@ -341,6 +374,7 @@ class Recorder:
             self._slots.append(slot)
         if not self.failed:
             self._finish(film, None)
+        self._tell()
         self._slots.clear()  # a show of many sizes keeps the counts of each, not its memory
 
     def _write(self, film: Film, reserve: Reserve, index: int, slot: NDArray[np.uint8]) -> None:
@@ -362,13 +396,19 @@ class Recorder:
         self._written += 1
         if self._sound is not None:
             film.hear(self._sound.take(self._end_ns))
+        if self._written * self._rate.denominator % self._rate.numerator < self._rate.denominator:
+            self._tell()
         reserve.check()
+
+    def _tell(self) -> None:
+        if self.told is not None and self._written:
+            self.told()
 
     @property
     def _end_ns(self) -> int:
         """The show time at which what is written of the film ends."""
-        assert self._first_ns is not None
-        return self._first_ns + int(self._written * 1_000_000_000 / self._rate)
+        assert self.first_ns is not None
+        return self.first_ns + int(self._written * 1_000_000_000 / self._rate)
 
     def _finish(self, film: Film, failure: str | None) -> None:
         """End the file; say once, if there is one, why the recording ends before its time."""
@@ -381,6 +421,8 @@ class Recorder:
             self._remove()
         if failure:
             self._fail(f"{self.path}: {failure}")
+        else:
+            self._complete = True
 
     def _hear_the_end(self, film: Film) -> None:
         if self._sound is not None and self._written:

@@ -72,6 +72,11 @@ class Rerun:
         whole = ((last if ends is None else ends) - self.began) * self._rate / 1_000_000_000
         return max(1, math.ceil(whole))
 
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return float(self.frames / self._rate)
+
     def path(self, cue: int) -> Morph | None:
         """The path of a cue, None if its keys were never known."""
         return self._paths.get(cue)

@@ -7,6 +7,7 @@ import json
 import logging
 import platform
 import queue
+import shutil
 import threading
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -50,11 +51,15 @@ class TakeWriter:
     counts the lines that the thread could not write.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Raises UserError if the file is there already or cannot be made."""
+    def __init__(self, path: Path, *, spooled: bool = False) -> None:
+        """`spooled`: the file is to go unless it is moved.
+
+        Raises UserError if the file is there already or cannot be made.
+        """
         self.path = path
+        self.spooled = spooled
         self.lost = 0
-        self._waiting: queue.Queue[Event | dict[str, Any] | None] = queue.Queue(WAITING)
+        self._waiting: queue.Queue[Event | dict[str, Any] | Path | None] = queue.Queue(WAITING)
         self._full = False
         self._failed = False
         try:
@@ -81,6 +86,11 @@ class TakeWriter:
         for event in take.events:
             self._write_now(_event(event))
         self._write_now(_event(Resumed(last_state(take).at)))
+
+    def move(self, path: Path) -> None:
+        """Go on in a file of that name or the next free one, with all that was written so far."""
+        self.spooled = False
+        self._put(path)
 
     def start(self) -> None:
         """From here on nothing waits for the disk."""
@@ -119,7 +129,7 @@ class TakeWriter:
             self._waiting.put(None, timeout=timeout_s)
             self._thread.join(timeout_s)
 
-    def _put(self, record: Event | dict[str, Any]) -> None:
+    def _put(self, record: Event | dict[str, Any] | Path) -> None:
         if self._full:
             return
         try:
@@ -130,19 +140,30 @@ class TakeWriter:
 
     def _write(self) -> None:
         """Thread: write whole lines until told to end."""
-        with self._file:
-            while (record := self._waiting.get()) is not None:
-                if self._failed:
-                    self.lost += 1
-                    continue
-                try:
-                    line = record if isinstance(record, dict) else _event(record)
-                    _write_all(self._file, line)
-                except OSError as error:
-                    self.lost += 1
-                    self._failed = True  # a gap would make another performance of what follows
-                    said = error.strerror or str(error)
-                    log.error("the take %s ends here, the show goes on: %s", self.path, said)
+        while (record := self._waiting.get()) is not None:
+            if self._failed:
+                self.lost += 1
+                continue
+            try:
+                if isinstance(record, Path):
+                    self._move(record)
+                else:
+                    _write_all(self._file, record if isinstance(record, dict) else _event(record))
+            except OSError as error:
+                self.lost += 1
+                self._failed = True  # a gap would make another performance of what follows
+                said = error.strerror or str(error)
+                log.error("the take %s ends here, the show goes on: %s", self.path, said)
+        self._file.close()
+
+    def _move(self, wished: Path) -> None:
+        path = free_name(wished)
+        file = path.open("xb", buffering=0)
+        with self.path.open("rb") as old:
+            shutil.copyfileobj(old, file)
+        self._file.close()
+        self.path.unlink()
+        self.path, self._file = path, file
 
     def _write_now(self, record: dict[str, Any]) -> None:
         try:

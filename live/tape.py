@@ -1,138 +1,251 @@
-"""The recording of a show: tap and recorder for as long as it lasts, whatever size it has."""
+"""Recordings of a show: begun and ended as somebody wants, whatever size the picture has.
+
+Each film has its own file, taken from the picture by a tap and encoded by a recorder, and a sidecar
+that says what is in it.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import moderngl
 
-from live.codecs import H264, Format
+from live.codecs import CODECS, H264, Format, From, even
 from live.recorder import Recorder, Soundtrack, Tap
+from live.sidecar import Facts, Marker, Sidecar
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 # ns of show time for which a new size stands still before its file begins: dragging the edge of a
 # window passes through dozens of sizes, and each of them would else become a file.
 _SETTLED = 500_000_000
 
+Listen: TypeAlias = Callable[[], Soundtrack]
+"""Begins to put what is heard from now on into a new track."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What films are to be like.
+
+    folder: where they go unless a path says otherwise. overwrite: the file that is named before the
+    show may be there already. listen: gives each film its sound.
+    """
+
+    fps: float
+    format: Format = H264
+    tap: From = "program"
+    folder: Path = Path()
+    overwrite: bool = False
+    nvenc: bool = False
+    listen: Listen | None = None
+
+
+class Status(NamedTuple):
+    """How the recording stands, for operator and desk."""
+
+    recording: bool
+    failed: bool  # it has ended by itself
+    frames: int  # written to the film that is, or was last
+    seconds: float  # that they last
+    text: str  # the film's name, or why it has ended; "" before the first
+
 
 class Tape:
-    """Keeps the program picture in a file; in the next file from where its size has changed.
+    """Keeps the picture in a file from `start` to `stop`; in the next from where its size changes.
 
-    The first file is made at once: raises UserError where that cannot be, before the show. In
-    mid-show nothing is raised and nothing waits. What cannot be recorded is logged once and ends
-    the recording, not the show; the frames from there on count as dropped, as do those between two
-    files, while the size changes.
-
-    overwrite: the first file takes the wished name even if it is there; the next ones lie beside
-    it. soundtrack makes the sound of one more film.
+    A film that is named before the show is begun at once, by `start`: raises UserError where that
+    cannot be. In mid-show nothing is raised and nothing waits. What cannot be recorded is logged
+    once and ends the recording, not the show; the frames from there on count as dropped, as do
+    those between two files, while the size changes.
     """
 
     def __init__(
         self,
         ctx: moderngl.Context,
-        path: Path,
         size: tuple[int, int],
-        fps: float,
-        format: Format = H264,
-        *,
-        overwrite: bool = False,
-        nvenc: bool = False,
-        soundtrack: Callable[[], Soundtrack] | None = None,
+        wanted: Wanted,
+        facts: Facts = dict,
+        begun: Callable[[Path], None] = lambda path: None,
     ) -> None:
+        """`begun` is called with the name of every film when it is begun."""
+        self.wanted = wanted
         self._ctx = ctx
-        self._wished = path
-        self._fps = fps
-        self._format = format
-        self._nvenc = nvenc
-        self._soundtrack = soundtrack
+        self._facts = facts
+        self._begun = begun
         self._size = size
         self._since = 0  # show time (ns) at which the size changed last
-        self._stopped = False
+        self._wished: Path | None = None  # what is being recorded, if anything is
         self._missed = 0  # frames that no recorder was offered
-        self._tap: Tap | None = Tap(ctx, size)
-        # The last one is running, if there is a tap.
-        self._recorders = [self._recorder(overwrite=overwrite)]
-        self._recorders[0].start()
+        self._tap: Tap | None = None
+        self._no_tap: str | None = None  # why there is none
+        self._films: list[Sidecar] = []  # the last one is running, if there is a tap
 
     @property
-    def path(self) -> Path:
-        """The file that is being written: the wished name, or the next free one beside it."""
-        return self._recorders[-1].path
+    def recording(self) -> bool:
+        """Whether a recording goes on; False from where it has failed."""
+        return self._wished is not None and not self._failed
+
+    @property
+    def path(self) -> Path | None:
+        """The film that is being written, or was last."""
+        return self._films[-1].recorder.path if self._films else None
+
+    @property
+    def status(self) -> Status:
+        """How the recording stands."""
+        if not self._films:
+            return Status(False, False, 0, 0.0, "")
+        recorder = self._films[-1].recorder
+        frames = recorder.counts.written
+        seconds = frames / self.wanted.fps
+        text = self._failed or recorder.path.name
+        return Status(self.recording, self._failed is not None, frames, seconds, text)
 
     @property
     def counts(self) -> dict[str, Any]:
-        """Frames written, dropped and duplicated over all files, and the files that exist."""
-        counts = [recorder.counts for recorder in self._recorders]
-        files = [recorder.path for recorder in self._recorders if recorder.counts.files]
+        """Frames written, dropped and duplicated over all films, and the files that exist."""
+        recorders = [film.recorder for film in self._films]
+        counts = [recorder.counts for recorder in recorders]
         return {
             "written": sum(count.written for count in counts),
             "dropped": sum(count.dropped for count in counts) + self._missed,
             "duplicated": sum(count.duplicated for count in counts),
-            "files": [str(path) for path in files if path.exists()],
+            "files": [str(r.path) for r in recorders if r.counts.files and r.path.exists()],
         }
 
+    def start(self, path: Path) -> str:
+        """Begin a film before the show; what there is to say of it, in one line.
+
+        Raises UserError where it cannot be made.
+        """
+        film = self._film(path, overwrite=self.wanted.overwrite)
+        film.recorder.start()
+        self._began(path, film)
+        self._tap = Tap(self._ctx, self._size)
+        said = f"recording to {film.recorder.path}"
+        size = even(self._size, self.wanted.format)
+        if size != self._size:
+            said += (
+                f" at {size[0]}x{size[1]}: the last row or column of "
+                f"{self._size[0]}x{self._size[1]} is there twice"
+            )
+        return said
+
+    def begin(self, name: str, at: int) -> None:
+        """Begin a film in mid-show, at show time `at` (ns), unless one goes on.
+
+        name: a plain name that nobody outside the films' folder can be meant by, "" for one with
+        date and time. What it cannot be is logged.
+        """
+        if self.recording:
+            log.warning("record/start: recording to %s already", self.path)
+            return
+        if name and (Path(name).name != name or name.startswith(".") or "\\" in name):
+            log.warning("record/start: %.80r is not a plain name", name)
+            return
+        self.stop()
+        self._no_tap = None
+        name = name or f"anthesis-{datetime.now():%Y-%m-%d-%H%M%S}"
+        self._wished = self.wanted.folder / _with_ending(name, self.wanted.format)
+        self._since = at - _SETTLED
+
+    def stop(self) -> None:
+        """End the film; its encoder completes it by itself."""
+        self._end()
+        self._wished = None
+
+    def mark(self, text: str, at: int) -> None:
+        """Mark show time `at` (ns) in the film that is being recorded, if one is."""
+        if not self.recording or not self._films:
+            log.warning("record/marker: nothing is being recorded")
+            return
+        markers = self._films[-1].markers
+        markers.append(Marker(text or f"marker {len(markers) + 1}", at))
+
     def see(self, target: moderngl.Framebuffer, at: int) -> None:
-        """Record the program picture of show time `at` (ns); never waits for the encoder."""
+        """Record the picture of show time `at` (ns), if it is to be; never waits."""
         if target.size != self._size:
             self._end()
             self._size, self._since = target.size, at
-        if self._tap is None and not self._stopped and at - self._since >= _SETTLED:
-            self._begin()
-        if self._tap is None or self._recorders[-1].failed:
+        if self._wished is None:
+            return
+        if self._tap is None and not self._failed and at - self._since >= _SETTLED:
+            self._go_on(self._wished)
+        if self._tap is None or self._failed:
             self._missed += 1
             return
         for taken in self._tap.take(target, at):
-            self._recorders[-1].offer(taken.pixels, taken.show_time_ns)
+            self._films[-1].recorder.offer(taken.pixels, taken.show_time_ns)
 
     def close(self, timeout_s: float = 1.0) -> None:
-        """Complete the files; what is not complete after `timeout_s` seconds is left and logged.
+        """Complete the films; what is not complete after `timeout_s` seconds is left and logged.
 
         Such a file stays what a kill leaves: fragments that can be read. The frames that still
         waited for the encoder count as dropped.
         """
         deadline = time.monotonic() + timeout_s
-        self._end()
-        for recorder in self._recorders:
-            recorder.close(max(0.0, deadline - time.monotonic()))
+        self.stop()
+        for film in self._films:
+            film.recorder.close(max(0.0, deadline - time.monotonic()))
 
-    def _begin(self) -> None:
-        """Go on in the next file, unless a file has failed: whoever reads the log knows of that."""
-        self._stopped = any(recorder.failed for recorder in self._recorders)
-        if self._stopped:
-            return
+    @property
+    def _failed(self) -> str | None:
+        """Why the recording has ended by itself, if it has."""
+        return self._no_tap or (self._films[-1].recorder.failed if self._films else None)
+
+    def _go_on(self, path: Path) -> None:
+        """Begin a film, or the next one of another size, without waiting."""
+        film = self._film(path)
         try:
-            recorder = self._recorder(overwrite=False)
             self._tap = Tap(self._ctx, self._size)
         except (moderngl.Error, MemoryError) as error:
-            self._stopped = True
-            _log.error("recording stopped, the show goes on: %s", error)
+            self._no_tap = f"no memory for pictures of {self._size[0]}x{self._size[1]}"
+            log.error("recording stopped, the show goes on: %s: %s", self._no_tap, error)
             return
-        recorder.start_unseen()
-        self._recorders.append(recorder)
+        film.recorder.start_unseen()
+        self._began(path, film)
 
-    def _recorder(self, *, overwrite: bool) -> Recorder:
-        """A recorder of the size that the picture has now."""
-        return Recorder(
-            self._wished,
+    def _film(self, path: Path, *, overwrite: bool = False) -> Sidecar:
+        wanted = self.wanted
+        recorder = Recorder(
+            path,
             self._size,
-            self._fps,
-            self._format,
+            wanted.fps,
+            wanted.format,
             overwrite=overwrite,
-            nvenc=self._nvenc,
-            sound=self._soundtrack() if self._soundtrack is not None else None,
+            nvenc=wanted.nvenc,
+            sound=None if wanted.listen is None else wanted.listen(),
         )
+        film = Sidecar(recorder, self._facts, wanted.tap, overwrite)
+        recorder.told = film.write
+        return film
+
+    def _began(self, path: Path, film: Sidecar) -> None:
+        self._wished = path
+        self._films.append(film)
+        self._begun(film.recorder.path)
 
     def _end(self) -> None:
         """End the file; its encoder completes it by itself, the show does not wait for it."""
         if self._tap is None:
             return
         for taken in self._tap.drain():
-            self._recorders[-1].offer(taken.pixels, taken.show_time_ns)
+            self._films[-1].recorder.offer(taken.pixels, taken.show_time_ns)
         self._tap.release()
         self._tap = None
-        self._recorders[-1].end()
+        self._films[-1].recorder.end()
+
+
+def _with_ending(name: str, format: Format) -> str:
+    """The name of a film of that format: night.1 becomes night.1.mp4."""
+    endings = CODECS[format.codec].suffixes
+    if not endings:
+        return name.replace(".", "-")  # a folder
+    return name if Path(name).suffix.lower() in endings else name + endings[0]

@@ -38,7 +38,11 @@ TABLE = {
     "overlay/pane/terminal": "i",
     "overlay/pane/monitor": "i",
     "overlay/pane/picture": "i",
+    "record/start": "[s]",
+    "record/stop": "[i]",
+    "record/marker": "[s]",
     "ping": "",
+    "subscribe": "i [s]",
 }
 # Beyond it: panes are moved, resized and faded, too.
 PANES = {
@@ -46,7 +50,7 @@ PANES = {
     for pane in ("terminal", "monitor", "picture")
     for key, tags in (("opacity", "f"), ("place", "f f f f"))
 }
-SAMPLES = {"f": 1.0, "[f]": 1.0, "i": 1, "[i]": 1, "s": "desktop"}
+SAMPLES = {"f": 1.0, "[f]": 1.0, "i": 1, "[i]": 1, "s": "desktop", "[s]": "words"}
 
 
 def test_the_addresses_are_those_of_the_table() -> None:
@@ -96,6 +100,14 @@ def test_the_addresses_are_those_of_the_table() -> None:
         ("cue/go", ("2",), ("2",)),
         ("cue/go", (), ()),
         ("cue/go", (True,), ()),
+        # words, or the number of a pressed button
+        ("record/start", (), ()),
+        ("record/start", (1,), ()),
+        ("record/start", ("  the\nend ",), ("the end",)),
+        ("record/marker", ("x" * 300,), ("x" * 200,)),
+        ("record/marker", ("bell \a",), ()),
+        ("subscribe", (9001,), (9001,)),
+        ("subscribe", (9001.0, "/anthesis/out/*"), (9001, "/anthesis/out/*")),
         # optional arguments
         ("tempo/beat", (3,), (3,)),
         ("tempo/beat", (3.0, 400), (3, 300.0)),

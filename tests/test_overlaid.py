@@ -19,6 +19,7 @@ from live.overlay.overlay import Overlay
 from live.prompter import Prompter
 from live.setlist import load_setlist
 from live.statistics import Statistics
+from live.tape import Status, Wanted
 from live.terminal import Terminal
 from tests.test_overlay import text_of
 from tests.test_stage import Eye, Script, Slow, turned_until
@@ -272,7 +273,11 @@ def test_a_picture_that_cannot_be_composed_leaves_the_last_one_as_it_was(perform
 
 def test_the_recording_has_the_overlay_in_it(perform):
     taped = []
-    tape = SimpleNamespace(see=lambda target, at: taped.append(target.read(components=3)))
+    tape = SimpleNamespace(
+        see=lambda target, at: taped.append(target.read(components=3)),
+        wanted=Wanted(60),
+        status=Status(True, False, 0, 0.0, "show.mp4"),
+    )
     stage, _, _ = perform(tape=tape)
     stage.obey(Message("overlay", ("desktop",)))
     turned_until(stage, 3)

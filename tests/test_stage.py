@@ -21,6 +21,7 @@ from live.offscreen import Offscreen
 from live.prompter import Prompter
 from live.setlist import load_setlist
 from live.statistics import Statistics, in_words
+from live.tape import Wanted
 from live.terminal import Terminal
 from live.wplus import read
 
@@ -56,11 +57,15 @@ class Script:
 
     def __init__(self, *table):
         self.table = sorted(table, key=lambda row: row[0])
+        self.told = {}
 
     def messages(self, show, at, programme):
         due = [message for seconds, message in self.table if seconds * SECOND <= at]
         self.table = self.table[len(due) :]
         return due
+
+    def publish(self, address, args, at):
+        self.told[address] = args
 
 
 class Eye(Offscreen):
@@ -406,6 +411,8 @@ def test_two_keys_in_one_frame_both_count(perform):
 
 def test_a_recorder_that_fails_in_mid_show_does_not_end_it(perform):
     class FullDisk:
+        wanted = Wanted(60)
+
         def see(self, target, at):
             raise UserError("the disk is full")
 

@@ -1,11 +1,13 @@
 """The tape through changes of size, disks that fill up and an early end: the files read back."""
 
+import json
 import logging
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import moderngl
@@ -15,7 +17,7 @@ import live.film
 import live.recorder
 import live.tape
 from engine.errors import UserError
-from live.tape import Tape
+from live.tape import Tape, Wanted
 
 MS = 1_000_000
 SMALL, LARGE = (64, 32), (96, 48)
@@ -51,6 +53,13 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     event.set()
 
 
+def taped(gl: moderngl.Context, path: Path, **wanted: Any) -> Tape:
+    """A recording that has begun."""
+    tape = Tape(gl, SMALL, Wanted(10, folder=path.parent, **wanted))
+    tape.start(path)
+    return tape
+
+
 def show(tape: Tape, target: moderngl.Framebuffer, since_ms: int, frames: int) -> int:
     """So many frames, 100 ms apart; return when the next one comes."""
     for frame in range(frames):
@@ -61,7 +70,7 @@ def show(tape: Tape, target: moderngl.Framebuffer, since_ms: int, frames: int) -
 def films(folder: Path) -> dict[str, tuple[int, Size]]:
     """The files of a folder: how many frames they hold, and of which size."""
     found = {}
-    for path in folder.iterdir():
+    for path in folder.glob("*.mp4"):
         with av.open(str(path)) as container:
             frames = list(container.decode(video=0))
         found[path.name] = (len(frames), (frames[0].width, frames[0].height))
@@ -71,7 +80,7 @@ def films(folder: Path) -> dict[str, tuple[int, Size]]:
 def test_a_size_that_stands_still_becomes_the_next_file(
     gl: moderngl.Context, tmp_path: Path, drawn: Draw
 ) -> None:
-    tape = Tape(gl, tmp_path / "a.mp4", SMALL, fps=10)
+    tape = taped(gl, tmp_path / "a.mp4")
     at = show(tape, drawn(SMALL), 0, 4)
     show(tape, drawn(LARGE), at, 5 + 3)  # half a second goes by, then three frames
     tape.close(60)
@@ -87,7 +96,7 @@ def test_a_size_that_stands_still_becomes_the_next_file(
 def test_dragging_the_edge_of_a_window_makes_one_more_file(
     gl: moderngl.Context, tmp_path: Path, drawn: Draw
 ) -> None:
-    tape = Tape(gl, tmp_path / "a.mp4", SMALL, fps=10)
+    tape = taped(gl, tmp_path / "a.mp4")
     at = show(tape, drawn(SMALL), 0, 3)
     for width in range(66, 96, 2):
         at = show(tape, drawn((width, 48)), at, 1)
@@ -101,7 +110,7 @@ def test_dragging_the_edge_of_a_window_makes_one_more_file(
 def test_a_size_that_comes_back_begins_another_file(
     gl: moderngl.Context, tmp_path: Path, drawn: Draw
 ) -> None:
-    tape = Tape(gl, tmp_path / "a.mp4", SMALL, fps=10)
+    tape = taped(gl, tmp_path / "a.mp4")
     at = show(tape, drawn(SMALL), 0, 3)
     at = show(tape, drawn(LARGE), at, 2)
     show(tape, drawn(SMALL), at, 5 + 2)
@@ -112,7 +121,7 @@ def test_a_size_that_comes_back_begins_another_file(
 def test_the_next_file_is_not_waited_for(
     gl: moderngl.Context, tmp_path: Path, drawn: Draw, gate: threading.Event
 ) -> None:
-    tape = Tape(gl, tmp_path / "a.mp4", SMALL, fps=10)
+    tape = taped(gl, tmp_path / "a.mp4")
     at = show(tape, drawn(SMALL), 0, 1)
     gate.clear()
     show(tape, drawn(LARGE), at, 5 + 3)
@@ -146,18 +155,19 @@ def test_where_the_next_file_cannot_be_made_the_show_goes_on(
     left: list[str],
 ) -> None:
     folder = tmp_path / "films"
-    tape = Tape(gl, folder / "a.mp4", SMALL, fps=10)
+    tape = taped(gl, folder / "a.mp4")
     at = show(tape, drawn(SMALL), 0, 4)
-    while tape._recorders[0]._pending:  # the first file is not to fail
+    while tape._films[0].recorder._pending:  # the first file is not to fail
         time.sleep(0.001)
     misfortune(folder, monkeypatch)
     at = show(tape, drawn(LARGE), at, 10)
-    tape._recorders[-1].close()  # from here on the failure is known
+    tape._films[-1].recorder.close()  # from here on the failure is known
     at = show(tape, drawn(LARGE), at, 10)
     show(tape, drawn(SMALL), at, 10)  # nor is another file begun
     tape.close(60)
-    assert [record.levelno for record in caplog.records] == [logging.ERROR]
-    assert said in caplog.text
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(errors) == 1
+    assert said in errors[0].message
     assert tape.counts == {
         "written": 4,
         "dropped": 30,
@@ -176,13 +186,13 @@ def test_a_size_without_memory_ends_the_recording_and_not_the_show(
     def fails(*args: object) -> None:
         raise moderngl.Error("cannot create buffer")
 
-    tape = Tape(gl, tmp_path / "a.mp4", SMALL, fps=10)
+    tape = taped(gl, tmp_path / "a.mp4")
     at = show(tape, drawn(SMALL), 0, 4)
     monkeypatch.setattr(live.tape, "Tap", fails)
     show(tape, drawn(LARGE), at, 10)
     tape.close(60)
     assert [record.message for record in caplog.records] == [
-        "recording stopped, the show goes on: cannot create buffer"
+        "recording stopped, the show goes on: no memory for pictures of 96x48: cannot create buffer"
     ]
     assert films(tmp_path) == {"a.mp4": (4, SMALL)}
     assert (tape.counts["written"], tape.counts["dropped"]) == (4, 10)
@@ -191,22 +201,22 @@ def test_a_size_without_memory_ends_the_recording_and_not_the_show(
 def test_the_first_file_must_be_possible(gl: moderngl.Context, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="is not a folder"):
-        Tape(gl, tmp_path / "file" / "a.mp4", SMALL, fps=10)
+        taped(gl, tmp_path / "file" / "a.mp4")
 
 
 def test_only_files_that_exist_are_told(gl: moderngl.Context, tmp_path: Path, drawn: Draw) -> None:
-    tape = Tape(gl, tmp_path / "a.mp4", SMALL, fps=10)
+    tape = taped(gl, tmp_path / "a.mp4")
     show(tape, drawn(LARGE), 0, 5 + 1)  # not one frame of the first size
     tape.close(60)
     assert list(films(tmp_path).values()) == [(1, LARGE)]
-    assert tape.counts["files"] == [str(path) for path in tmp_path.iterdir()]
+    assert tape.counts["files"] == [str(path) for path in tmp_path.glob("*.mp4")]
 
 
 def test_a_gpus_pictures_under_way_are_kept_at_a_change_of_size(
     gl: moderngl.Context, tmp_path: Path, drawn: Draw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live.recorder, "is_software", lambda renderer: False)
-    tape = Tape(gl, tmp_path / "a.mp4", SMALL, fps=10)
+    tape = taped(gl, tmp_path / "a.mp4")
     at = show(tape, drawn(SMALL), 0, 4)
     show(tape, drawn(LARGE), at, 5 + 3)
     tape.close(60)
@@ -220,9 +230,9 @@ def test_the_end_does_not_wait_for_an_encoder_that_stands_still(
     gate: threading.Event,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    tape = Tape(gl, tmp_path / "a.mp4", SMALL, fps=10)
+    tape = taped(gl, tmp_path / "a.mp4")
     at = show(tape, drawn(SMALL), 0, 4)
-    tape._recorders[0].close()
+    tape._films[0].recorder.close()
     gate.clear()
     show(tape, drawn(LARGE), at, 5 + 3)
     tape.close(0.01)
@@ -239,3 +249,122 @@ def test_the_end_does_not_wait_for_an_encoder_that_stands_still(
     gate.set()
     tape.close(60)
     assert films(tmp_path) == {"a.mp4": (4, SMALL)}
+
+
+def sidecar(path: Path) -> Any:
+    return json.loads(path.with_name(f"{path.name}.json").read_text())
+
+
+def test_recordings_begin_and_end_in_mid_show(
+    gl: moderngl.Context, tmp_path: Path, drawn: Draw
+) -> None:
+    begun: list[Path] = []
+    tape = Tape(gl, SMALL, Wanted(10, folder=tmp_path), begun=begun.append)
+    target = drawn(SMALL)
+    assert tape.status == (False, False, 0, 0.0, "")
+    at = show(tape, target, 0, 5)
+    tape.begin("first", at * MS)
+    assert tape.recording
+    at = show(tape, target, at, 4)
+    tape.stop()
+    assert not tape.recording
+    at = show(tape, target, at, 3)
+    tape.begin("", at * MS)
+    show(tape, target, at, 2)
+    tape.close(60)
+    (second,) = set(films(tmp_path)) - {"first.mp4"}
+    assert films(tmp_path) == {"first.mp4": (4, SMALL), second: (2, SMALL)}
+    assert second.startswith("anthesis-20")
+    assert begun == [tmp_path / "first.mp4", tmp_path / second]
+    assert (tape.counts["written"], tape.counts["dropped"]) == (6, 0)
+
+
+@pytest.mark.parametrize("name", ["../up", "/etc/passwd", "a/b", "..", ".hidden", "a\\b"])
+def test_the_desk_cannot_name_a_file_elsewhere(
+    gl: moderngl.Context,
+    tmp_path: Path,
+    drawn: Draw,
+    name: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tape = Tape(gl, SMALL, Wanted(10, folder=tmp_path / "films"))
+    tape.begin(name, 0)
+    show(tape, drawn(SMALL), 0, 2)
+    tape.close(60)
+    assert "is not a plain name" in caplog.text
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_the_desk_names_like_another_kind_of_film_gets_the_right_ending(
+    gl: moderngl.Context, tmp_path: Path, drawn: Draw
+) -> None:
+    tape = Tape(gl, SMALL, Wanted(10, folder=tmp_path))
+    tape.begin("night.1", 0)
+    show(tape, drawn(SMALL), 0, 2)
+    tape.close(60)
+    assert list(films(tmp_path)) == ["night.1.mp4"]
+
+
+def test_the_sidecar_says_what_is_in_the_film(
+    gl: moderngl.Context, tmp_path: Path, drawn: Draw
+) -> None:
+    facts = {"networks": {"a.pt": "0" * 64}, "take": "a.take"}
+    tape = Tape(gl, SMALL, Wanted(10, folder=tmp_path), facts=lambda: facts)
+    tape.start(tmp_path / "a.mp4")
+    target = drawn(SMALL)
+    at = show(tape, target, 5000, 4)
+    tape.mark("the drop", at * MS)
+    tape.mark("", (at + 50) * MS)
+    show(tape, target, at + 300, 2)  # three pictures late
+    tape.close(60)
+    said = sidecar(tmp_path / "a.mp4")
+    assert said["film"] == "a.mp4"
+    assert said["state"] == "complete"
+    assert (said["networks"], said["take"]) == (facts["networks"], "a.take")
+    assert (said["size"], said["fps"]) == ([64, 32], 10.0)
+    assert (said["codec"], said["encoder"], said["tap"]) == ("h264", "libx264", "program")
+    assert said["show_time_s"] == 5.0
+    assert said["frames"] == {"written": 9, "duplicated": 3, "dropped": 0, "early": 0}
+    assert said["repeated"] == [[4, 3]]
+    assert said["missing"] == []
+    assert said["markers"] == [
+        {"text": "the drop", "show_time_s": 5.4, "frame": 4},
+        {"text": "marker 2", "show_time_s": 5.45, "frame": 4},
+    ]
+
+
+def test_a_sidecar_that_cannot_be_written_is_said_and_the_film_is_whole(
+    gl: moderngl.Context, tmp_path: Path, drawn: Draw, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.mp4.json").write_text("somebody's")
+    tape = taped(gl, tmp_path / "a.mp4")
+    show(tape, drawn(SMALL), 0, 4)
+    tape.close(60)
+    assert (tmp_path / "a.mp4.json").read_text() == "somebody's"
+    assert json.loads((tmp_path / "a.mp4-2.json").read_text())["film"] == "a.mp4"
+    again = tmp_path / "b.mp4"
+    (tmp_path / "b.mp4.json").mkdir()
+    tape = taped(gl, again, overwrite=True)
+    show(tape, drawn(SMALL), 0, 4)
+    tape.close(60)
+    assert "b.mp4.json: cannot be written" in caplog.text
+    assert films(tmp_path)["b.mp4"] == (4, SMALL)
+
+
+def test_a_film_is_only_overwritten_where_that_was_asked_for(
+    gl: moderngl.Context, tmp_path: Path, drawn: Draw
+) -> None:
+    for frames, wanted in ((3, {}), (2, {}), (5, {"overwrite": True})):
+        tape = taped(gl, tmp_path / "a.mp4", **wanted)
+        at = show(tape, drawn(SMALL), 0, frames)
+        show(tape, drawn(LARGE), at, 5 + 1 if wanted else 0)
+        tape.close(60)
+    assert films(tmp_path) == {"a.mp4": (5, SMALL), "a-2.mp4": (2, SMALL), "a-3.mp4": (1, LARGE)}
+
+
+def test_an_odd_size_is_said_before_the_show(gl: moderngl.Context, tmp_path: Path) -> None:
+    tape = Tape(gl, (65, 32), Wanted(10))
+    said = tape.start(tmp_path / "a.mp4")
+    assert said.endswith("a.mp4 at 66x32: the last row or column of 65x32 is there twice")
+    tape.close(60)
+    assert not list(tmp_path.iterdir())

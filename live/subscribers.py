@@ -1,0 +1,54 @@
+"""Who is told what changes, and when. Pure; times in ns, `live.osc` sends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from live.addresses import Value
+from live.inbox import Sender
+from live.patterns import matching
+
+LIFETIME = 60_000_000_000  # since somebody last subscribed; a desk that is gone is forgotten
+EVERY = 50_000_000  # between two values of one address: 20 a second
+MOST = 32  # at once
+
+
+@dataclass(slots=True)
+class _Subscriber:
+    pattern: str  # "" for everything
+    until: int
+    told: dict[str, tuple[tuple[Value, ...], int]] = field(default_factory=dict)  # and when
+
+
+class Subscribers:
+    """Those who want to be told, each at the address that it has itself."""
+
+    def __init__(self) -> None:
+        self._all: dict[Sender, _Subscriber] = {}
+
+    def add(self, who: Sender, pattern: str, at: int) -> None:
+        """Tell `who`, from `at` on for a while, whatever matches; all that is known comes at once.
+
+        Raises ValueError for a pattern that is none, and when there are too many already.
+        """
+        matching(pattern, ())
+        self._all = {known: one for known, one in self._all.items() if one.until > at}
+        if who not in self._all and len(self._all) >= MOST:
+            raise ValueError(f"{MOST} have subscribed already")
+        self._all[who] = _Subscriber(pattern, at + LIFETIME)
+
+    def due(self, address: str, args: Sequence[Value], at: int) -> list[Sender]:
+        """To whom these values of a full address are to be sent now.
+
+        Called with what is true at `at` as often as one likes: the same is not told twice, and what
+        comes too soon after the last is told by a later call, if it still holds.
+        """
+        due, values = [], tuple(args)
+        for who, one in self._all.items():
+            told, when = one.told.get(address, (None, at - EVERY))
+            news = told != values and at - when >= EVERY and one.until > at
+            if news and (not one.pattern or matching(one.pattern, (address,))):
+                one.told[address] = (values, at)
+                due.append(who)
+        return due
