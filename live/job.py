@@ -98,12 +98,12 @@ class Job:
 
     def unfinished(self, number: int) -> Path:
         """Where to write a part until it is whole: no other process writes there."""
-        return self.folder / f"{number:06}.{platform.node()}.{os.getpid()}{self._suffix}"
+        return self.folder / f"{number:06}~{_machine()}~{os.getpid()}{self._suffix}"
 
     def tidy(self) -> None:
         """Remove what processes of this machine that are gone have left unfinished."""
-        for left in self.folder.glob(f"*.{platform.node()}.*{self._suffix}"):
-            pid = left.name.removesuffix(self._suffix).rpartition(".")[2]
+        for left in self.folder.glob(f"*~{_machine()}~*{self._suffix}"):
+            pid = left.name.removesuffix(self._suffix).rpartition("~")[2]
             if pid.isdecimal() and not psutil.pid_exists(int(pid)):
                 remove(left)
 
@@ -123,6 +123,7 @@ def open_job(folder: Path, brief: Brief, write_take: Callable[[Path], None]) -> 
     `write_take` writes the performance to a path, where it is not there yet. Raises UserError if
     the folder holds another film, or cannot be written.
     """
+    new = not folder.exists()
     try:
         folder.mkdir(exist_ok=True)
         _once(folder / "job.take", write_take)
@@ -130,6 +131,10 @@ def open_job(folder: Path, brief: Brief, write_take: Callable[[Path], None]) -> 
         job = read_job(folder)
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror or error}") from error
+    except UserError:
+        if new:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     other = [
         f"{name} {there}, not {asked}"
         for (name, there), asked in zip(
@@ -169,6 +174,11 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _machine() -> str:
+    """Its name, without a dot that would be taken for the beginning of a file's ending."""
+    return platform.node().replace(".", "-")
 
 
 def _write_brief(path: Path, brief: Brief) -> None:

@@ -188,7 +188,9 @@ class Offline:
         self._scene.pictures[network] = picture
 
     def _compose(self, moment: Moment) -> None:
-        self._scene.compose(moment.show, moment.at, now=moment.at, curtain=moment.curtain)
+        # The figures are always those of the moment: there is no driver that might hang.
+        now = moment.at if moment.sample is None else moment.sample.taken_ns
+        self._scene.compose(moment.show, moment.at, now=now, curtain=moment.curtain)
         self._scene.lay_over()
 
 

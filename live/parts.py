@@ -146,15 +146,14 @@ class Workers:
                 if said == "made":
                     deaths = 0
                     break
-                process.wait()
+                _bury(process)
                 process, deaths = None, deaths + 1
                 if said:
                     raise UserError(said)
                 if deaths == DEATHS:
                     raise UserError(f"{DEATHS} workers ended over part {number}")
-        if process is not None and process.stdin is not None:
-            process.stdin.close()
-            process.wait()
+        if process is not None:
+            _bury(process)
 
     def _start(self) -> subprocess.Popen[str]:
         with self._lock:
@@ -169,6 +168,14 @@ class Workers:
             if self._ending:
                 process.kill()
         return process
+
+
+def _bury(process: subprocess.Popen[str]) -> None:
+    """Let a worker end, which it does when there is no more to read."""
+    for pipe in (process.stdin, process.stdout):
+        with suppress(OSError):
+            pipe.close()  # type: ignore[union-attr]
+    process.wait()
 
 
 def _taken(waiting: queue.SimpleQueue[int]) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from live import keys
 from live.addresses import Message
 from live.control import advance, apply
 from live.ensemble import Ensemble, Start
+from live.gpus import Sampler
 from live.setlist import SetList, programme
 from live.show import Show, upcoming
 from live.take import latents, opening, sha256_of
@@ -30,6 +32,8 @@ def write_walkthrough(setlist: SetList, start: Start, path: Path) -> None:
     for cue in setlist.cues:
         keys.check(cue)
     writer = TakeWriter(path)
+    gauges = Sampler()
+    gauges.start()
     ensemble = Ensemble(setlist, start)
     try:
         writer.begin(setlist, 0, datetime.now().astimezone())
@@ -38,6 +42,8 @@ def write_walkthrough(setlist: SetList, start: Start, path: Path) -> None:
             writer.file("latent", latent, sha256_of(latent))
         for network in dict.fromkeys(cue.network for cue in setlist.cues):
             writer.file("network", network, _resolved(setlist, ensemble, network))
+        if gauges.latest is not None:  # what this machine is, at work: for overlays
+            writer.gauged(0, replace(gauges.latest, taken_ns=0))
         for number, resolved in sorted(ensemble.resolved.items()):
             writer.keys(number, resolved)
         writer.sampled(0)
@@ -48,6 +54,7 @@ def write_walkthrough(setlist: SetList, start: Start, path: Path) -> None:
                 writer.obeyed(at, message)
     finally:
         ensemble.close()
+        gauges.close()
         writer.close(timeout_s=60.0)
     if writer.lost:
         raise UserError(f"{path}: cannot be written")
