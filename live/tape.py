@@ -85,7 +85,8 @@ class Tape:
         self._missed = 0  # frames that no recorder was offered
         self._tap: Tap | None = None
         self._no_tap: str | None = None  # why there is none
-        self._films: list[Sidecar] = []  # the last one is running, if there is a tap
+        self._films: list[Sidecar] = []
+        self._newest: Sidecar | None = None  # film of the recording that goes on, or has failed
 
     @property
     def recording(self) -> bool:
@@ -159,14 +160,14 @@ class Tape:
     def stop(self) -> None:
         """End the film; its encoder completes it by itself."""
         self._end()
-        self._wished = None
+        self._wished = self._newest = None
 
     def mark(self, text: str, at: int) -> None:
         """Mark show time `at` (ns) in the film that is being recorded, if one is."""
-        if not self.recording or not self._films:
+        if not self.recording or self._newest is None:
             log.warning("record/marker: nothing is being recorded")
             return
-        markers = self._films[-1].markers
+        markers = self._newest.markers
         markers.append(Marker(text or f"marker {len(markers) + 1}", at))
 
     def see(self, target: moderngl.Framebuffer, at: int) -> None:
@@ -181,8 +182,9 @@ class Tape:
         if self._tap is None or self._failed:
             self._missed += 1
             return
+        assert self._newest is not None
         for taken in self._tap.take(target, at):
-            self._films[-1].recorder.offer(taken.pixels, taken.show_time_ns)
+            self._newest.recorder.offer(taken.pixels, taken.show_time_ns)
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Complete the films; what is not complete after `timeout_s` seconds is left and logged.
@@ -198,7 +200,7 @@ class Tape:
     @property
     def _failed(self) -> str | None:
         """Why the recording has ended by itself, if it has."""
-        return self._no_tap or (self._films[-1].recorder.failed if self._films else None)
+        return self._no_tap or (None if self._newest is None else self._newest.recorder.failed)
 
     def _go_on(self, path: Path) -> None:
         """Begin a film, or the next one of another size, without waiting."""
@@ -230,17 +232,18 @@ class Tape:
     def _began(self, path: Path, film: Sidecar) -> None:
         self._wished = path
         self._films.append(film)
+        self._newest = film
         self._begun(film.recorder.path)
 
     def _end(self) -> None:
         """End the file; its encoder completes it by itself, the show does not wait for it."""
-        if self._tap is None:
+        if self._tap is None or self._newest is None:
             return
         for taken in self._tap.drain():
-            self._films[-1].recorder.offer(taken.pixels, taken.show_time_ns)
+            self._newest.recorder.offer(taken.pixels, taken.show_time_ns)
         self._tap.release()
         self._tap = None
-        self._films[-1].recorder.end()
+        self._newest.recorder.end()
 
 
 def _with_ending(name: str, format: Format) -> str:

@@ -1,7 +1,10 @@
 """Shared by all tests."""
 
 import os
+import shutil
+import subprocess
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import moderngl
 import pytest
@@ -35,3 +38,15 @@ def gl(offscreen: Offscreen) -> Iterator[moderngl.Context]:
     """A GL context without a display, current for the test."""
     with offscreen.ctx:
         yield offscreen.ctx
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 3 MB of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "anthesis-test", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
