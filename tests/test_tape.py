@@ -15,6 +15,7 @@ import live.film
 import live.recorder
 import live.tape
 from engine.errors import UserError
+from live.codecs import format_for
 from live.tape import Tape
 
 MS = 1_000_000
@@ -239,3 +240,20 @@ def test_the_end_does_not_wait_for_an_encoder_that_stands_still(
     gate.set()
     tape.close(60)
     assert films(tmp_path) == {"a.mp4": (4, SMALL)}
+
+
+def test_every_file_has_the_format_and_only_the_first_takes_a_name_that_is_there(
+    gl: moderngl.Context, tmp_path: Path, drawn: Draw
+) -> None:
+    for name in ("a.mkv", "a-2.mkv"):
+        (tmp_path / name).write_text("old")
+    path, format = format_for(tmp_path / "a", "ffv1", None)
+    tape = Tape(gl, path, SMALL, 10, format, overwrite=True)
+    at = show(tape, drawn(SMALL), 0, 4)
+    show(tape, drawn(LARGE), at, 5 + 3)
+    tape.close(60)
+    assert (tmp_path / "a-2.mkv").read_text() == "old"
+    (tmp_path / "a-2.mkv").unlink()
+    assert films(tmp_path) == {"a.mkv": (4, SMALL), "a-3.mkv": (3, LARGE)}
+    with av.open(str(tmp_path / "a-3.mkv")) as container:
+        assert container.streams.video[0].codec_context.name == "ffv1"
