@@ -113,7 +113,7 @@ CODECS: Mapping[str, Codec] = {
 
 _BY_SUFFIX = {".mp4": "h264", ".mkv": "h264", ".mov": "prores"}
 _SELECTABLE = ("420", "444")  # the chroma that somebody may ask for; the others are a codec's own
-# NVENC keeps no frame back with delay 0, and repeats nothing for B-frames that are not there.
+# Constant quality. With delay 0 NVENC hands out each frame at once, as a kill asks for.
 _NVENC_LIVE = {"preset": "p4", "tune": "ll", "rc": "vbr", "cq": "19", "delay": "0"}
 _NVENC_OFFLINE = {"preset": "p7", "tune": "hq", "rc": "vbr", "cq": "15"}
 

@@ -44,8 +44,9 @@ _log = logging.getLogger(__name__)
 ERRORS = (OSError, ValueError, MemoryError, av.error.FFmpegError)
 
 _FRAGMENT_US = 500_000
+# empty_moov: without it nothing is written while one of picture and sound has not begun.
 # The second, for an FFmpeg that does not know the first (before 7.1), stays fragmented at the end.
-_MOVFLAGS = ("hybrid_fragmented", "frag_keyframe+empty_moov+default_base_moof")
+_MOVFLAGS = ("hybrid_fragmented+empty_moov", "frag_keyframe+empty_moov+default_base_moof")
 _CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 # Each chroma sample the mean of its four pixels, from full-resolution input. Measured against the
 # formula of BT.709: luma and chroma exact but for rounding, and 1 ms faster than the default;

@@ -411,10 +411,12 @@ def test_what_is_not_encoded_in_time_is_left_and_said(
     assert fragments == [i * 10 for i in range(len(fragments))]
     counts = recorder.counts
     assert (counts.written, counts.dropped, counts.files) == (20, 5, 1)
+    assert recorder.missing == [(2_000 * MS, 2_400 * MS, 5)]
     held.set()
     recorder.close()
     assert recorder.counts.written == 21  # the one in work; the others are not waited for
     assert recorder.counts.dropped == 4
+    assert recorder.missing == [(2_100 * MS, 2_400 * MS, 4)]
 
 
 def test_a_file_made_in_mid_show_takes_frames_at_once(
@@ -449,6 +451,8 @@ def test_what_is_missing_and_what_is_repeated_is_named(
     for i in range(20):
         recorder.offer(flat(0), start + i * 100 * MS)
         assert encoded.acquire(timeout=60)
+    while len(recorder._slots) < 9:  # the last one comes back a moment after its frame is written
+        time.sleep(0.001)
     for half in range(40, 64):  # twice as many as the film takes; one in work, eight waiting
         recorder.offer(flat(100), start + half * 50 * MS)
     assert recorder.missing == [(start + 2850 * MS, start + 3150 * MS, 4)]
