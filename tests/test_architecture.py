@@ -67,6 +67,7 @@ def importers_of(name: str, package: str) -> set[str]:
         ("pythonosc", {"live/osc.py"}),
         ("av", {"live/film.py", "live/film_sound.py", "live/joining.py", "live/doctor.py"}),
         ("pynvml", {"live/nvml.py", "live/gpu_checks.py", "live/fake_gpus.py"}),
+        ("sounddevice", {"live/microphone.py"}),
         ("cuda", {"live/cuda.py", "engine/inference/ipc.py"}),
     ],
 )
