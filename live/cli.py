@@ -186,6 +186,12 @@ def play(
             help="What is recorded: with the overlay, without, or as the output shows it.",
         ),
     ] = "program",
+    audio: Annotated[
+        bool, typer.Option("--audio", help="Record sound, too, from the default device.")
+    ] = False,
+    audio_device: Annotated[
+        str | None, typer.Option(metavar="NAME|N", help="The device to record sound from.")
+    ] = None,
     overwrite: Overwrite = False,
     take: Annotated[
         Path | None,
@@ -233,6 +239,8 @@ def play(
         codec=codec,
         chroma=chroma,
         tap=next(kind for kind in TAPS if kind == tap),
+        audio=audio or audio_device is not None,
+        audio_device=audio_device,
         overwrite=overwrite,
         take=take,
         resume=None if resume is None else _resumed(resume, setlist, cue),

@@ -64,6 +64,28 @@ def claim(path: Path, *, overwrite: bool = False) -> Path:
     return name
 
 
+def place(written: Path, wished: Path, *, overwrite: bool = False) -> Path:
+    """Give a file that is written the wished name, or name-2, name-3 ...; return its path.
+
+    Nobody ever sees it unfinished, and nothing is overwritten unless that is asked for. Raises
+    OSError.
+    """
+    if overwrite:
+        return written.replace(wished)
+    for name in chain([wished], (wished.with_stem(f"{wished.stem}-{n}") for n in count(2))):
+        try:
+            name.hardlink_to(written)
+        except FileExistsError:
+            continue
+        except OSError:  # a file system without links
+            if name.exists():
+                continue
+            return written.replace(name)
+        written.unlink()
+        return name
+    raise AssertionError("numbers do not end")
+
+
 def unclaim(path: Path) -> None:
     """Remove what `claim` made, if it is empty or a file. Raises OSError."""
     if path.is_dir():

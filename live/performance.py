@@ -25,7 +25,7 @@ from live.addresses import Message
 from live.app import Output, Stage
 from live.captions import identity
 from live.clock import WallClock
-from live.codecs import From, format_for
+from live.codecs import From, can_sound, format_for
 from live.ensemble import Ensemble
 from live.gpus import Sampler
 from live.holding import load_holding
@@ -42,6 +42,7 @@ from live.take_writer import TakeWriter
 from live.terminal import Terminal, TerminalHandler
 
 if TYPE_CHECKING:
+    from live.listening import Listening
     from live.tape import Tape
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,8 @@ class Options:
     codec: str | None = None
     chroma: str | None = None
     tap: From = "program"
+    audio: bool = False
+    audio_device: str | None = None
     overwrite: bool = False
     take: Path | None = None
     resume: Take | None = None
@@ -109,7 +112,8 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
         gauges.start()
         overlay = _overlay(setlist, cue, output, gauges, began, closing)
         journal = _journal(setlist, cue, options, prompter, closing)
-        tape = _tape(setlist, options, output, ensemble, journal, closing)
+        listening = _listening(options, closing)
+        tape = _tape(setlist, options, output, ensemble, journal, listening, closing)
         if options.record is not None:
             prompter.say(tape.start(options.record))
         stage = Stage(
@@ -131,6 +135,8 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
         )
         if options.overlay is not None:
             stage.obey(Message("overlay", (options.overlay,)))
+        if listening is not None:
+            listening.begin(stage.show_time)
         signals.end = stage.end
         stage.run()
         ended = clock.now()
@@ -157,7 +163,9 @@ def _look_at_files(setlist: SetList, options: Options) -> None:
         if options.take.exists():
             raise UserError(f"--take {options.take}: is there already; name another file")
     if options.record is not None:
-        format_for(options.record, options.codec, options.chroma)
+        _, format_ = format_for(options.record, options.codec, options.chroma)
+        if options.audio and not can_sound(format_):
+            raise UserError("--audio: pictures one by one have no sound; take another --codec")
     for cue in setlist.cues:
         keys.check(cue)
     for network in {cue.network for cue in setlist.cues}:
@@ -224,6 +232,7 @@ def _tape(
     output: Output,
     ensemble: Ensemble,
     journal: TakeWriter,
+    listening: Listening | None,
     closing: ExitStack,
 ) -> Tape:
     """What records, now or when somebody wants it."""
@@ -233,7 +242,8 @@ def _tape(
     folder = Path() if options.record is None else options.record.parent
     _, format_ = format_for(options.record or Path("show"), options.codec, options.chroma)
     nvidia = "NVIDIA" in str(output.ctx.info["GL_VENDOR"])
-    wanted = Wanted(fps, format_, options.tap, folder, options.overwrite, nvidia)
+    listen = None if listening is None else listening.track
+    wanted = Wanted(fps, format_, options.tap, folder, options.overwrite, nvidia, listen)
 
     def facts() -> dict[str, Any]:
         hashes = list(ensemble.hashes.items())
@@ -250,6 +260,18 @@ def _tape(
     tape = Tape(output.ctx, output.size, wanted, facts, begun)
     closing.callback(tape.close)
     return tape
+
+
+def _listening(options: Options, closing: ExitStack) -> Listening | None:
+    """What the recordings' sound comes from, if they are to have any."""
+    if not options.audio:
+        return None
+    from live.listening import Listening
+    from live.microphone import Microphone
+
+    microphone = Microphone.open(options.audio_device)
+    closing.callback(microphone.close)
+    return Listening(microphone)
 
 
 def _journal(

@@ -330,7 +330,14 @@ class Recorder:
         self._behind = index
 
     def _run(self, work: Callable[[], None]) -> None:
-        self._thread = threading.Thread(target=work, name="recorder", daemon=True)
+        def guarded() -> None:
+            try:
+                work()
+            except Exception:  # noqa: BLE001 - whatever it is, it is not to end unnoticed
+                _log.exception("%s: a fault of the recorder", self.path)
+                self._fail(f"{self.path}: a fault of the recorder")
+
+        self._thread = threading.Thread(target=guarded, name="recorder", daemon=True)
         self._thread.start()
 
     def _made(self) -> tuple[Film, Reserve]:

@@ -20,12 +20,12 @@ import json
 import logging
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from live.outfile import place
 from live.recorder import Recorder
 
 log = logging.getLogger(__name__)
@@ -65,27 +65,19 @@ class Sidecar:
         if text == self._written:
             return
         try:
-            if self.path is None:
-                self.path = self._claimed()
-            unfinished = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+            film = self.recorder.path
+            unfinished = film.with_name(f".{film.name}.json.{os.getpid()}")
             unfinished.write_text(text)
-            unfinished.replace(self.path)
+            if self.path is None:
+                wished = film.with_name(f"{film.name}.json")
+                self.path = place(unfinished, wished, overwrite=self.overwrite)
+            else:
+                unfinished.replace(self.path)
             self._written = text
         except OSError as error:
             if not self._failed and not self.recorder.failed:  # whose disk is gone, as was said
                 self._failed = True
                 log.warning("%s.json: cannot be written: %s", self.recorder.path, error.strerror)
-
-    def _claimed(self) -> Path:
-        """A name that nobody has."""
-        wished = self.recorder.path.with_name(f"{self.recorder.path.name}.json")
-        if self.overwrite:
-            return wished
-        for name in (wished, *(wished.with_stem(f"{wished.stem}-{n}") for n in range(2, 1000))):
-            with suppress(FileExistsError):
-                name.open("xb").close()
-                return name
-        raise FileExistsError(f"{wished} and 998 others are there")
 
     def _record(self) -> dict[str, Any]:
         recorder, counts = self.recorder, self.recorder.counts

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import psutil
 import pytest
 from pythonosc.osc_message import OscMessage
 
@@ -21,7 +22,9 @@ from live.app import SECOND, Stage
 from live.captions import identity
 from live.codecs import Format
 from live.ensemble import Ensemble
+from live.fake_microphone import FakeMicrophone, clicks
 from live.fake_source import Fake
+from live.listening import Listening
 from live.osc import OscServer, encode
 from live.overlay.overlay import Overlay
 from live.prompter import Prompter
@@ -76,6 +79,15 @@ def perform(tmp_path):
         close()
 
 
+def recorded_until(stage, seconds):
+    """Turn in fake time, but no faster than the encoder."""
+    while stage.show_time(stage.clock.now()) < seconds * SECOND:
+        stage.turn()
+        newest = stage._tape._newest
+        while newest is not None and newest.recorder._pending and not newest.recorder.failed:
+            time.sleep(0.0001)
+
+
 def decoded(path):
     with av.open(str(path)) as film:
         return [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
@@ -84,12 +96,12 @@ def decoded(path):
 def test_r_begins_and_ends_a_recording(perform, tmp_path):
     stage, tape = perform()
     stage.output.keys = ["r"]  # before the first picture: the film begins with that
-    turned_until(stage, 1)
+    recorded_until(stage, 1)
     stage.output.keys = ["r"]
-    turned_until(stage, 1.5)
+    recorded_until(stage, 1.5)
     assert not tape.recording
     stage.output.keys = ["r"]
-    turned_until(stage, 2)
+    recorded_until(stage, 2)
     tape.close(60)
     first, second = sorted(tmp_path.glob("*.mkv"), key=lambda path: path.stat().st_mtime_ns)
     assert first.name.startswith("anthesis-20")
@@ -105,10 +117,10 @@ def test_the_desk_records_marks_and_is_told(perform, tmp_path):
         (1.0, Message("record/start", ("again",))),  # one goes on already
         (1.5, Message("record/stop")),
     )
-    turned_until(stage, 1.2)
+    recorded_until(stage, 1.2)
     told = stage._desk.told["out/record"]
     assert (told[0], told[2]) == (1, "night one.mkv")
-    turned_until(stage, 2)
+    recorded_until(stage, 2)
     tape.close(60)
     stage.turn()
     assert stage._desk.told["out/record"] == (0, 60, "night one.mkv")
@@ -124,7 +136,7 @@ def test_what_is_recorded_can_be_chosen(perform, tmp_path, tap):
     """With the overlay, without it though the desktop hides the picture, or the output."""
     stage, tape = perform((1.0, Message("overlay", ("desktop",))), tap=tap)
     tape.start(tmp_path / "x.mkv")
-    turned_until(stage, 2.5)
+    recorded_until(stage, 2.5)
     if tap == "output":
         stage.output.screen.clear(1.0, 0.0, 0.0, 1.0)
         tape.see(stage.output.screen, stage.show_time(stage.clock.now()) + SECOND // 30)
@@ -146,7 +158,7 @@ def test_an_overlay_in_the_picture_is_not_hidden_from_the_audience(perform, tmp_
     stage, tape = perform(tap="picture")
     tape.start(tmp_path / "x.mkv")
     stage.obey(Message("overlay", ("desktop",)))
-    turned_until(stage, 2)
+    recorded_until(stage, 2)
     assert (stage.compositor.read()[0, 5, :3] == 0x13).all()
 
 
@@ -155,11 +167,12 @@ def test_a_disk_that_fills_up_is_said_and_the_show_goes_on(perform, tmp_path, sm
     tape.start(small_disk / "x.mkv")
     lines = []
     stage.output.operator = lines.append
+    at = 0.0
     while tape.recording:
-        stage.turn()
-    at = stage.show_time(stage.clock.now()) / SECOND
+        at += 0.02
+        recorded_until(stage, at)
     presented = stage.statistics.presented
-    turned_until(stage, at + 1.5)
+    recorded_until(stage, at + 1.5)
     assert stage.statistics.presented > presented + 80
     assert stage.faults.count == 0
     recording, frames, why = stage._desk.told["out/record"]
@@ -176,6 +189,7 @@ def test_a_disk_that_fills_up_is_said_and_the_show_goes_on(perform, tmp_path, sm
     stage.output.keys = ["r"]
     stage.turn()
     assert tape.recording
+    tape.close(60)
 
 
 def test_an_encoder_that_is_too_slow_costs_frames_and_not_the_show(perform, tmp_path, monkeypatch):
@@ -235,16 +249,60 @@ def test_what_is_killed_in_mid_show_is_there_up_to_its_last_second(tmp_path):
     command += ["--seconds", "60", "--record", "x.mp4", "--size", "320x180", "--osc", "127.0.0.1:0"]
     with subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True) as show:
         sidecar = tmp_path / "x.mp4.json"
-        deadline = time.monotonic() + 60
-        while not sidecar.exists() or json.loads(sidecar.read_text())["frames"]["written"] < 90:
-            assert show.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        written = json.loads(sidecar.read_text())["frames"]["written"]
-        os.killpg(show.pid, signal.SIGKILL)
+        try:
+            written = 0
+            while written < 90:
+                assert show.poll() is None
+                if sidecar.exists():
+                    written = json.loads(sidecar.read_text())["frames"]["written"]
+                time.sleep(0.01)
+        finally:
+            os.killpg(show.pid, signal.SIGKILL)
     assert len(decoded(tmp_path / "x.mp4")) >= written - 15
     events = read_take(tmp_path / "x.take").events
     said = json.loads(sidecar.read_text())
     assert said["state"] == "recording"
     last = max(event.at for event in events if hasattr(event, "at"))
     assert last / SECOND >= said["show_time_s"] + written / said["fps"] - 0.1
+
+
+def test_half_an_hour_keeps_sound_and_picture_together_and_memory_flat(tmp_path):
+    """A device that is 100 ppm fast: at the end its own count is a fifth of a second ahead."""
+    fps, rate, minutes = 4, 8000, 30
+    microphone = FakeMicrophone(rate, 1, signal=clicks, drift_ppm=100, jitter_ns=5_000_000)
+    listening = Listening(microphone)
+    listening.begin(lambda clock: clock)
+    recorder = Recorder(tmp_path / "x.mkv", (16, 16), fps, sound=listening.track())
+    recorder.start()
+    dark, bright = (np.full((16, 16, 4), level, np.uint8) for level in (0, 250))
+    memory = []
+    for frame in range(minutes * 60 * fps):
+        at = frame * SECOND // fps
+        microphone.advance(at)
+        while not recorder._slots:
+            time.sleep(0.0001)
+        recorder.offer(bright if frame % fps == 0 else dark, at)
+        if frame % (60 * fps) == 0:
+            memory.append(psutil.Process().memory_info().rss)
+    recorder.close(60)
+    assert recorder.counts.written == minutes * 60 * fps
+    assert max(memory[5:]) - min(memory[5:]) < 8 << 20
+    flashes, sound = heard_and_seen(tmp_path / "x.mkv", rate)
+    assert flashes == list(range(minutes * 60))  # on the second, each
+    for second in (5, 60, 600, 1200, 1795):
+        around = sound[(second * rate) - rate // 2 : (second * rate) + rate // 2]
+        assert abs(np.abs(around).argmax() / rate - 0.5) < 1 / 120  # half a frame at 60 a second
+    assert abs(len(sound) / rate - minutes * 60) < 0.2
+
+
+def heard_and_seen(path, rate):
+    """The seconds at which the picture is bright, and the sound [n]."""
+    flashes, sound = [], []
+    with av.open(str(path)) as film:
+        for frame in film.decode(video=0):
+            if frame.to_ndarray(format="gray").mean() > 100:
+                flashes.append(round(frame.time, 3))
+    with av.open(str(path)) as film:
+        for block in film.decode(audio=0):
+            sound.append(block.to_ndarray()[0])
+    return flashes, np.concatenate(sound)
