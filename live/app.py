@@ -201,6 +201,7 @@ class Stage:
             at=first.at,
         )
         self.compositor = self.scene.compositor
+        self._told_film = ""  # that the operator knows of
         self._told: set[Path] = set()  # refused networks that the operator knows of
         self._keyboard = Keyboard()
         self._frame_paths = FramePaths(output.ctx, gpu or Cuda(), clock.now)
@@ -407,6 +408,9 @@ class Stage:
         elif self._records("output"):
             self._tape.see(self.output.screen, at)
         status = self._tape.status
+        if status.recording and status.text != self._told_film:
+            self._told_film = status.text
+            self._prompter.say(f"recording to {status.text}")
         if self._desk is not None:
             self._desk.publish(
                 "out/record", (int(status.recording), status.frames, status.text), at

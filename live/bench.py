@@ -5,10 +5,10 @@ named. upload, composite and present are the stage's own work for one frame of t
 at 1280x720, and upload and composite that for a picture as large as the named network's as well;
 interval is the time between two frames at 30 a second, with the engine performing and stopped, and
 while a cue on another network is prepared, comes and fades in. For overlay see
-`live.overlay_bench`. osc_to_frame is the way of a message from a desk's socket to the first picture
-that obeys it: psi, which takes a new frame from the engine, and master, which the stage does by
-itself. It is sent at a random moment of a frame to the paused show, whose W+ then changes only
-because of it.
+`live.overlay_bench`, for record `live.record_bench`. osc_to_frame is the way of a message from a
+desk's socket to the first picture that obeys it: psi, which takes a new frame from the engine, and
+master, which the stage does by itself. It is sent at a random moment of a frame to the paused show,
+whose W+ then changes only because of it.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from live.osc import OscServer, encode
 from live.outfile import check_writable, write_json
 from live.overlay_bench import overlay_rows
 from live.prompter import Prompter
+from live.record_bench import TimedTape, record_rows
 from live.setlist import SetList, bundled, load_setlist
 from live.source import Supervised
 from live.statistics import Statistics
@@ -119,7 +120,10 @@ def _show_rows(
 ) -> tuple[list[Row], NetworkFacts]:
     """What is measured with the bundled show."""
     with OscServer("127.0.0.1:0") as desk, ExitStack() as closing:
-        stage = _performing(bundled(), offscreen, prompter, device, closing, desk)
+        folder = Path(closing.enter_context(TemporaryDirectory()))
+        tape = TimedTape(offscreen, folder, FPS)
+        closing.callback(tape.close, timeout_s=10.0)
+        stage = _performing(bundled(), offscreen, prompter, device, closing, desk, tape)
         while stage.statistics.presented < 2 * FPS:  # faded in
             stage.turn()
         facts = stage.ensemble.sources[0].facts
@@ -132,7 +136,9 @@ def _show_rows(
                 for row in _stage_rows(offscreen, side)
                 if row.name != "present"
             ]
-        return rows + _interval_rows(stage) + _osc_rows(stage, desk), facts
+        rows += _interval_rows(stage)
+        rows += record_rows(stage, tape)
+        return rows + _osc_rows(stage, desk), facts
 
 
 def _performing(
@@ -142,12 +148,15 @@ def _performing(
     device: str,
     closing: ExitStack,
     desk: OscServer | None = None,
+    tape: TimedTape | None = None,
 ) -> Stage:
     """A show on real engines, before its first turn."""
     ensemble = Ensemble(setlist, partial(Supervised, device))
     closing.callback(ensemble.close)
     statistics = Statistics(BEGAN)
-    return Stage(setlist, ensemble, offscreen, WallClock(), statistics, prompter, desk=desk)
+    return Stage(
+        setlist, ensemble, offscreen, WallClock(), statistics, prompter, desk=desk, tape=tape
+    )
 
 
 def _stage_rows(offscreen: Offscreen, resolution: int) -> list[Row]:

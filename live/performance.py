@@ -115,7 +115,9 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
         listening = _listening(options, closing)
         tape = _tape(setlist, options, output, ensemble, journal, listening, closing)
         if options.record is not None:
-            prompter.say(tape.start(options.record))
+            said = tape.start(options.record)
+            if said:
+                prompter.say(said)
         stage = Stage(
             setlist,
             ensemble,

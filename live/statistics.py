@@ -181,7 +181,7 @@ def in_words(summary: dict[str, Any]) -> str:
     if recorder["files"]:
         lines.append(
             f"recorded {recorder['written']} frames ({recorder['duplicated']} repeated, "
-            f"{recorder['dropped']} dropped) to {', '.join(recorder['files'])}"
+            f"{recorder['dropped'] - recorder['early']} missing) to {', '.join(recorder['files'])}"
         )
     return "\n".join(lines)
 

@@ -118,11 +118,12 @@ class Tape:
             "written": sum(count.written for count in counts),
             "dropped": sum(count.dropped for count in counts) + self._missed,
             "duplicated": sum(count.duplicated for count in counts),
+            "early": sum(count.early for count in counts),
             "files": [str(r.path) for r in recorders if r.counts.files and r.path.exists()],
         }
 
     def start(self, path: Path) -> str:
-        """Begin a film before the show; what there is to say of it, in one line.
+        """Begin a film before the show; what there is to say of its size, "" if nothing.
 
         Raises UserError where it cannot be made.
         """
@@ -130,14 +131,14 @@ class Tape:
         film.recorder.start()
         self._began(path, film)
         self._tap = Tap(self._ctx, self._size)
-        said = f"recording to {film.recorder.path}"
         size = even(self._size, self.wanted.format)
-        if size != self._size:
-            said += (
-                f" at {size[0]}x{size[1]}: the last row or column of "
-                f"{self._size[0]}x{self._size[1]} is there twice"
-            )
-        return said
+        if size == self._size:
+            return ""
+        width, height = self._size
+        return (
+            f"{film.recorder.path} is {size[0]}x{size[1]}: the last row or column of "
+            f"{width}x{height} is there twice"
+        )
 
     def begin(self, name: str, at: int) -> None:
         """Begin a film in mid-show, at show time `at` (ns), unless one goes on.

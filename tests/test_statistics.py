@@ -16,6 +16,7 @@ from live.setlist import bundled, programme
 from live.show import Show
 from live.source import Frame, Request
 from live.statistics import Statistics, in_words
+from live.tape import Status
 from live.terminal import Terminal
 
 MS = 1_000_000
@@ -32,7 +33,7 @@ def frame(size: int = 64, engine_ms: float = 5.0) -> Frame:
 
 def summary(statistics: Statistics, now: int = 0) -> dict[str, Any]:
     ensemble: Any = SimpleNamespace(sources=[FAKE], facts=FAKE.facts, restarts=0, outages=[])
-    recorder = {"written": 0, "dropped": 0, "duplicated": 0, "files": []}
+    recorder = {"written": 0, "dropped": 0, "duplicated": 0, "early": 0, "files": []}
     return statistics.summary(now, ensemble, {}, recorder, faults=0)
 
 
@@ -120,19 +121,23 @@ def test_a_week_takes_no_more_memory_than_a_minute() -> None:
 
 
 @pytest.mark.parametrize(
-    ("smaller", "divisor", "says"),
+    ("smaller", "divisor", "tape", "says"),
     [
-        (None, 1, "60 fps · engine 5 ms"),
-        (512, 1, "60 fps · engine 5 ms at 512x512"),
-        (None, 3, "60 fps · engine 5 ms · new every 3 refreshes"),
+        (None, 1, None, "60 fps · engine 5 ms"),
+        (512, 1, None, "60 fps · engine 5 ms at 512x512"),
+        (None, 3, None, "60 fps · engine 5 ms · new every 3 refreshes"),
+        (None, 1, Status(False, False, 0, 0.0, ""), "60 fps · engine 5 ms"),
+        (None, 1, Status(True, False, 4, 75.2, "x.mp4"), "engine 5 ms · rec 1:15"),
+        (None, 1, Status(False, False, 4, 75.2, "x.mp4"), "60 fps · engine 5 ms"),
+        (None, 1, Status(False, True, 4, 75.2, "full"), "engine 5 ms · RECORDING STOPPED"),
     ],
 )
 def test_the_operator_sees_what_is_not_as_usual(
-    smaller: int | None, divisor: int, says: str
+    smaller: int | None, divisor: int, tape: Status | None, says: str
 ) -> None:
     cues = programme(bundled())
     show = apply(Show.opening(cues, 100.0), Message("play", (1,)), 0, cues)
     prompter = Prompter(Terminal(io.StringIO()))
-    line = prompter.prompt(Prompt(10**9, 0, show, cues, 60, 5 * MS, smaller, divisor))
+    line = prompter.prompt(Prompt(10**9, 0, show, cues, 60, 5 * MS, smaller, divisor, tape))
     assert line is not None
     assert line.endswith(says)

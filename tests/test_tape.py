@@ -88,6 +88,7 @@ def test_a_size_that_stands_still_becomes_the_next_file(
     assert tape.counts == {
         "written": 7,
         "dropped": 5,
+        "early": 0,
         "duplicated": 0,
         "files": [str(tmp_path / "a.mp4"), str(tmp_path / "a-2.mp4")],
     }
@@ -171,6 +172,7 @@ def test_where_the_next_file_cannot_be_made_the_show_goes_on(
     assert tape.counts == {
         "written": 4,
         "dropped": 30,
+        "early": 0,
         "duplicated": 0,
         "files": [str(folder / name) for name in left],
     }
@@ -243,6 +245,7 @@ def test_the_end_does_not_wait_for_an_encoder_that_stands_still(
     assert tape.counts == {
         "written": 4,
         "dropped": 5 + 3,
+        "early": 0,
         "duplicated": 0,
         "files": [str(tmp_path / "a.mp4")],
     }
@@ -365,6 +368,6 @@ def test_a_film_is_only_overwritten_where_that_was_asked_for(
 def test_an_odd_size_is_said_before_the_show(gl: moderngl.Context, tmp_path: Path) -> None:
     tape = Tape(gl, (65, 32), Wanted(10))
     said = tape.start(tmp_path / "a.mp4")
-    assert said.endswith("a.mp4 at 66x32: the last row or column of 65x32 is there twice")
+    assert said.endswith("a.mp4 is 66x32: the last row or column of 65x32 is there twice")
     tape.close(60)
     assert not list(tmp_path.iterdir())
