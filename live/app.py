@@ -31,6 +31,7 @@ from live.keyboard import Keyboard
 from live.keys import Resolved
 from live.overlay.overlay import Gauges, Overlay
 from live.prompter import Prompt, Prompter
+from live.rerun import FADE_OUT
 from live.scene import Scene
 from live.setlist import SetList, programme
 from live.show import Programme, Show, eased
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SECOND = 1_000_000_000
-FADE_OUT = SECOND // 2  # at the end; Ctrl-C has two seconds for everything
 VSYNC_SLACK = 0.25  # see Pacer
 
 
@@ -494,7 +494,8 @@ class Stage:
         if sample is not None and sample is not self._journalled_sample and self.scene.monitored:
             self._journalled_sample = sample
             journal.gauged(at, sample)
-        if self._ends is not None and self._ends != self._journalled_end:
+        fades = self._ends is not None and at >= self._ends - FADE_OUT
+        if fades and self._ends is not None and self._ends != self._journalled_end:
             self._journalled_end = self._ends
             journal.ends(self._ends)
 

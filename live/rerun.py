@@ -26,7 +26,7 @@ from live.show import Show, eased
 from live.take import Ended, Gauged, Mapped, Obeyed, Resumed, Sampled, Take, after, opening, waiting
 from live.wplus import wplus_at
 
-FADE_OUT = 500_000_000  # ns, at the end of a show
+FADE_OUT = 500_000_000  # ns, at the end of a show; Ctrl-C has two seconds for everything
 
 
 @dataclass(frozen=True, slots=True, eq=False)
