@@ -115,6 +115,13 @@ class Journal(Protocol):
         """W+ is asked for."""
 
 
+class Pulse(Protocol):
+    """What tells a watcher that the loop turns: `live.pulse.Pulse`."""
+
+    def beat(self, now: int) -> None:
+        """It turned; clock in ns."""
+
+
 class Stage:
     """A performance: a set list on its engines, before an audience.
 
@@ -136,6 +143,7 @@ class Stage:
         tape: Tape | None = None,
         overlay: Overlay | None = None,
         journal: Journal | None = None,
+        pulse: Pulse | None = None,
         resumed: State | None = None,
         holding: np.ndarray | None = None,
         gpu: Gpu | None = None,
@@ -159,6 +167,7 @@ class Stage:
         self._tape = tape
         self._overlay = overlay
         self._journal = journal
+        self._pulse = pulse
         self._journalled: set[Path] = set()  # networks...
         self._journalled_cues: set[int] = set()
         self._told_cue = self.show.voice.cue  # that the overlay knows of
@@ -218,6 +227,8 @@ class Stage:
             self.output.present()
         with self.faults:
             self._count(work)
+        if self._pulse is not None:
+            self._pulse.beat(self.clock.now())
 
     def _steps(self, *steps: Callable[[int], None]) -> None:
         """Take steps at the show time that it is now, whatever goes wrong in one of them."""

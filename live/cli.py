@@ -77,6 +77,22 @@ def _resumed(path: Path, setlist: Path | None, cue: str | None) -> Take:
     return read_take(path)
 
 
+def _words(context: typer.Context) -> dict[str, str]:
+    """What was given to this command, by name, each as one word that says it again."""
+    said = {}
+    for parameter in context.command.params:
+        name, value = str(parameter.name), context.params[str(parameter.name)]
+        if value is None or (value is False and not parameter.secondary_opts):
+            continue
+        if isinstance(value, bool):
+            said[name] = parameter.opts[0] if value else parameter.secondary_opts[0]
+        else:
+            option = parameter.param_type_name == "option"
+            said[name] = f"{parameter.opts[0]}={value}" if option else str(value)
+    said.pop("watch")
+    return said
+
+
 def _part(name: str | None) -> str | None:
     if name not in (None, "engine", "stage"):
         raise typer.BadParameter(f"{name!r}: parts are engine and stage")
@@ -93,6 +109,7 @@ Device: TypeAlias = Annotated[
 
 @app.command()
 def play(
+    context: typer.Context,
     setlist: Annotated[
         Path | None,
         typer.Argument(metavar="SETLIST", help="A set list (TOML); without one, the flowers."),
@@ -160,6 +177,10 @@ def play(
     stats: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Write what was measured.")
     ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Start the stage again, where it was, should it die."),
+    ] = False,
 ) -> None:
     """Perform a set list, on the projector or without a display.
 
@@ -167,6 +188,10 @@ def play(
     Z freezes, O goes through the overlays, F is full screen, H tells the rest, Esc twice ends the
     show.
     """
+    if watch:
+        from live.watch import watch as keep_performing
+
+        raise typer.Exit(keep_performing(_words(context)))
     options = Options(
         monitor=monitor,
         fullscreen=fullscreen,

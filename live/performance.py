@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps
 
+import live
 from engine.errors import UserError
 from engine.weights.containers import glance
-from live import BEGAN, keys
+from live import keys, pulse
 from live.addresses import Message
 from live.app import Output, Stage
 from live.captions import identity
@@ -85,12 +86,13 @@ def perform(setlist: SetList, options: Options) -> None:
 
 def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _Signals) -> None:
     clock = WallClock()
-    statistics = Statistics(BEGAN)
+    statistics = Statistics(live.BEGAN)
     resumed = None if options.resume is None else last_state(options.resume)
     cue = 0 if options.cue is None else setlist.find(options.cue)
     if resumed is not None:
         cue = resumed.show.voice.cue
     holding = _holding(setlist.show.holding)
+    heart = pulse.inherited()
     _look_at_files(setlist, options)
     with ExitStack() as closing:
         desk = _desk(setlist, options, prompter, closing)
@@ -115,6 +117,7 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
             tape=tape,
             overlay=overlay,
             journal=journal,
+            pulse=heart,
             resumed=resumed,
             holding=holding,
             cue=cue,
@@ -124,6 +127,8 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
             stage.obey(Message("overlay", (options.overlay,)))
         signals.end = stage.end
         stage.run()
+        if heart is not None:
+            heart.over()
         ended = clock.now()
         prompter.clear()
     summary = statistics.summary(
