@@ -47,7 +47,7 @@ def watch(words: Mapping[str, str], program: Sequence[str] = UNDERSTUDY) -> int:
     words: see `Plan`. program: what is started as a stage; it reads its words as `live.understudy`
     does. Call it from the main thread, for the signals.
     """
-    terminal = Terminal()
+    terminal = Terminal(sys.stderr)
     try:
         with _Signals() as signals:
             return _Watch(Plan(words), program, signals, terminal).run()
@@ -149,7 +149,9 @@ class _Watch:
             return ending.code if ending.code >= 0 else 128 - ending.code
         finally:
             if self._understudy is not None:
-                self._understudy.close()  # which ends it
+                self._understudy.process.kill()
+                self._understudy.process.wait()
+                self._understudy.close()
 
     def _ends(self, ending: _Ending) -> bool:
         """Whether that was the end of the show, too."""
