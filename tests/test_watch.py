@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from live import cli, pulse, watch
 from live.addresses import Message
-from live.pulse import Pulse
+from live.pulse import Listener, Pulse
 from live.setlist import bundled
 from live.take import Mapped, Obeyed, Resumed, last_state
 from live.take_reader import read_take
@@ -204,6 +204,15 @@ def test_before_its_first_beat_and_after_its_last_a_stage_has_more_time(watched,
     assert watched(late)[0] == 0
 
 
+def test_a_last_word_is_heard_after_the_end(watched, monkeypatch):
+    class Late(watch.Listener):
+        def heard(self):
+            return self.process.poll() is None or super().heard()
+
+    monkeypatch.setattr(watch, "Listener", Late)
+    assert watched("beat(b'!'); die()")[0] == 128 + 9
+
+
 def test_what_goes_wrong_after_the_end_does_not_begin_it_again(watched):
     assert watched("beat(); beat(b'!'); sys.exit(2)")[0] == 2
     Path("started").unlink()
@@ -217,11 +226,14 @@ def test_what_goes_wrong_after_the_end_does_not_begin_it_again(watched):
     ("sent", "heard"), [("SIGINT", "INT"), ("SIGTERM", "TERM"), ("SIGHUP", "TERM")]
 )
 def test_signals_are_handed_on_and_end_the_show(watched, sent, heard):
-    """To the watcher alone, twice; however the stage then ends, nobody starts another."""
+    """To the watcher alone, twice; however the stage then ends, nobody starts another.
+
+    A terminal reaches the watcher's group, which is not the stage's.
+    """
     kill = f"os.kill(watcher, signal.{sent})"
     code, _, said = watched(
         f"{kill}; until(lambda: len(signals) == 1); {kill}; until(lambda: len(signals) == 2); "
-        f"open('heard', 'w').write(' '.join(signals)); die()"
+        "open('heard', 'w').write(' '.join(signals)); os.getpgrp() == os.getpid() and die()"
     )
     assert code == 128 + 9
     assert Path("heard").read_text() == f"{heard} {heard}"
@@ -272,7 +284,7 @@ def test_an_understudy_takes_over_and_one_that_is_gone_is_not_missed(watched, mo
     others += " if c != os.getpid()]"
     if not Path("/proc/self/task").exists():
         pytest.skip("needs Linux's /proc")
-    code, _, _ = watched(
+    code, _, said = watched(
         f"until(lambda: {others}); die()",
         f"until(lambda: {others}); [os.kill(c, signal.SIGKILL) for c in {others}]; die()",
         f"until(lambda: {others}); sys.exit(0)",
@@ -280,6 +292,7 @@ def test_an_understudy_takes_over_and_one_that_is_gone_is_not_missed(watched, mo
     assert code == 0
     # The first stage, its understudy, one who was killed in waiting, one fetched, an understudy.
     assert len(children) == 5
+    assert len(said) == 2
     assert all(child.process.returncode is not None for child in children)
 
 
@@ -360,14 +373,14 @@ def test_a_killed_stage_is_started_again_where_it_was(tmp_path):
     )
     try:
         until(lambda: plays(first))
-        (stage,) = psutil.Process(show.pid).children()
-        stage.kill()
+        (stage,) = (c for c in psutil.Process(show.pid).children() if c.children())
+        stage.kill()  # it is the one with an engine; an understudy may be there already
         _, said = show.communicate(timeout=PATIENCE_S)
     finally:
         show.kill()
         show.communicate()
     assert show.returncode == 0, said
-    assert "the stage ended (signal 9) after 0:0" in said
+    assert "the stage ended (signal 9) after 0:" in said
     assert f"; starting it again from {first}" in said
     before, after = last_state(read_take(first)), read_take(second)
     at = next(n for n, event in enumerate(after.events) if isinstance(event, Resumed))
@@ -378,6 +391,21 @@ def test_a_killed_stage_is_started_again_where_it_was(tmp_path):
     assert before.show.voice.cue == 1
     assert last_state(after).show.voice.cue == 1
     assert last_state(after).at > before.at
+
+
+def test_a_real_stage_has_a_pulse_and_says_that_it_is_over(tmp_path):
+    stage = Listener(watch.UNDERSTUDY)
+    words = ["--headless", "--size=160x90", "--device=cpu", "--seconds=1", "--osc=127.0.0.1:0"]
+    stage.say(json.dumps(words).encode() + b"\n")
+    try:
+        assert stage.process.wait(PATIENCE_S) == 0
+        assert stage.heard()
+        assert stage.beats >= 2
+        assert stage.over
+    finally:
+        stage.process.kill()
+        stage.process.wait()
+        stage.close()
 
 
 def plays(take: Path) -> bool:
