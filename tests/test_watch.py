@@ -50,7 +50,7 @@ def write(text=TAKE):
 
 
 def until(true):
-    while not true():
+    while not true() and os.getppid() == watcher:
         time.sleep(0.001)
 """
 
