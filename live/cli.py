@@ -14,8 +14,8 @@ import typer
 from engine.__main__ import main as engine_command
 from engine.errors import UserError
 from live.overlay.state import NAMES
-from live.performance import Options, perform
-from live.setlist import bundled, load_setlist
+from live.performance import Options, perform, place
+from live.setlist import SetList, bundled, load_setlist
 from live.take import Take, check_files
 from live.take_reader import read_take
 
@@ -91,6 +91,14 @@ def _words(context: typer.Context) -> dict[str, str]:
             said[name] = f"{parameter.opts[0]}={value}" if option else str(value)
     said.pop("watch")
     return said
+
+
+def _backdrop(setlist: SetList, options: Options) -> list[str] | None:
+    """What `live.backdrop` is told, behind a show that fills a monitor."""
+    monitor, fullscreen = place(setlist, options)
+    if options.headless or not fullscreen:
+        return None
+    return [] if monitor is None else [monitor]
 
 
 def _part(name: str | None) -> str | None:
@@ -188,10 +196,6 @@ def play(
     Z freezes, O goes through the overlays, F is full screen, H tells the rest, Esc twice ends the
     show.
     """
-    if watch:
-        from live.watch import watch as keep_performing
-
-        raise typer.Exit(keep_performing(_words(context)))
     options = Options(
         monitor=monitor,
         fullscreen=fullscreen,
@@ -209,11 +213,16 @@ def play(
         stats=stats,
     )
     if options.resume is not None:
-        if not force:
-            check_files(options.resume)
-        perform(options.resume.setlist, options)
+        performed = options.resume.setlist
     else:
-        perform(bundled() if setlist is None else load_setlist(setlist), options)
+        performed = bundled() if setlist is None else load_setlist(setlist)
+    if watch:
+        from live.watch import watch as keep_performing
+
+        raise typer.Exit(keep_performing(_words(context), _backdrop(performed, options)))
+    if options.resume is not None and not force:
+        check_files(options.resume)
+    perform(performed, options)
 
 
 @app.command()

@@ -215,12 +215,17 @@ def _fps(options: Options, output: Output) -> float:
     return options.fps or (FPS_ON_SOFTWARE_GL if software else FPS)
 
 
+def place(setlist: SetList, options: Options) -> tuple[str | None, bool]:
+    """The monitor of the window, as `live.monitors.choose` reads it, and whether it fills that."""
+    fullscreen = setlist.output.fullscreen if options.fullscreen is None else options.fullscreen
+    return options.monitor or setlist.output.monitor, fullscreen
+
+
 def _window(setlist: SetList, options: Options, closing: ExitStack) -> Output:
     from live.awake import awake
     from live.window import Window
 
-    monitor = options.monitor or setlist.output.monitor
-    fullscreen = setlist.output.fullscreen if options.fullscreen is None else options.fullscreen
+    monitor, fullscreen = place(setlist, options)
     window = Window("Anthesis", options.size, monitor, fullscreen=fullscreen)
     closing.callback(window.close)
     closing.enter_context(awake())

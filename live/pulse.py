@@ -97,6 +97,12 @@ class Listener:
         self._stdin.close()
         self._release()
 
+    def dismiss(self) -> None:
+        """End it. For programs that hold nothing which could be lost."""
+        self.process.kill()
+        self.process.wait()
+        self.close()
+
     def _started(self, program: Sequence[str]) -> subprocess.Popen[bytes]:
         if sys.platform == "win32":
             return subprocess.Popen([*program], stdin=subprocess.PIPE, bufsize=0)

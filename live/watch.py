@@ -18,8 +18,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ from live.take_writer import free_name
 from live.terminal import Terminal
 
 UNDERSTUDY = (sys.executable, "-m", "live.understudy")
+BACKDROP = (sys.executable, "-m", "live.backdrop")
 YOUNG_S = 5.0
 BACKOFF_S = (0.0, 1.0, 2.0, 4.0, 8.0)  # before the next stage, when stages keep dying young
 TICK_S = 0.25
@@ -41,18 +42,37 @@ LEAST_S = 1.0  # of a show that --seconds limits, however late it is
 KEPT = ("take", "record", "stats")  # what is kept of a show, and may be what keeps it from playing
 
 
-def watch(words: Mapping[str, str], program: Sequence[str] = UNDERSTUDY) -> int:
+def watch(
+    words: Mapping[str, str],
+    backdrop: Sequence[str] | None = None,
+    program: Sequence[str] = UNDERSTUDY,
+) -> int:
     """Perform until the show has ended; the exit code, that of the stage that ended it.
 
-    words: see `Plan`. program: what is started as a stage; it reads its words as `live.understudy`
-    does. Call it from the main thread, for the signals.
+    words: see `Plan`. backdrop: what `live.backdrop` is told, None for a show that is to have none.
+    program: what is started as a stage; it reads its words as `live.understudy` does. Call it from
+    the main thread, for the signals.
     """
     terminal = Terminal(sys.stderr)
     try:
-        with _Signals() as signals:
+        with _Signals() as signals, _behind(backdrop):
             return _Watch(Plan(words), program, signals, terminal).run()
     finally:
         terminal.close()
+
+
+@contextmanager
+def _behind(told: Sequence[str] | None) -> Iterator[None]:
+    """Black behind the show; where that cannot be, it says so itself, and the show goes on."""
+    process = None
+    if told is not None:
+        with suppress(OSError):
+            process = Listener([*BACKDROP, *told])
+    try:
+        yield
+    finally:
+        if process is not None:
+            process.dismiss()
 
 
 class Plan:
@@ -149,9 +169,7 @@ class _Watch:
             return ending.code if ending.code >= 0 else 128 - ending.code
         finally:
             if self._understudy is not None:
-                self._understudy.process.kill()
-                self._understudy.process.wait()
-                self._understudy.close()
+                self._understudy.dismiss()
 
     def _ends(self, ending: _Ending) -> bool:
         """Whether that was the end of the show, too."""

@@ -1,7 +1,9 @@
 """Watching over a stage: which of its ends are the show's, and how the next one goes on."""
 
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,9 +12,12 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
+from xvfb import xvfb
 
 from live import cli, pulse, watch
 from live.addresses import Message
@@ -25,6 +30,7 @@ from live.watch import Plan
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and descriptors of POSIX")
 PATIENCE_S = 60
+FLOWERS = bundled().file
 NO_DISPLAY = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
 
 STAND_IN = """
@@ -79,7 +85,7 @@ def watched(tmp_path, monkeypatch, capsys):
         )
         Path("stage.py").write_text(f"TAKE = {whole!r}\n{STAND_IN}\n{steps}")
         words.setdefault("take", "--take=night.take")
-        code = watch.watch(words, (sys.executable, "stage.py"))
+        code = watch.watch(words, None, (sys.executable, "stage.py"))
         started = Path("started").read_text().splitlines()
         assert len(started) == len(behaviours)
         said = capsys.readouterr().err.splitlines()
@@ -347,11 +353,12 @@ def test_without_a_pipe_there_is_no_pulse(monkeypatch, value):
 
 def test_every_option_is_handed_on_as_it_was_given(monkeypatch):
     heard = []
-    monkeypatch.setattr(watch, "watch", lambda words: heard.append(words) or 7)
-    typed = "play --watch my.toml --windowed --fps 25 --cue 2 --headless --record a.mp4 --force"
+    monkeypatch.setattr(watch, "watch", lambda *told: heard.append(told) or 7)
+    typed = f"play --watch {FLOWERS} --windowed --fps 25 --cue 2 --headless --record a.mp4 --force"
     assert CliRunner().invoke(cli.app, typed.split()).exit_code == 7
-    (words,) = heard
-    assert words["setlist"] == "my.toml"
+    ((words, backdrop),) = heard
+    assert backdrop is None
+    assert words["setlist"] == str(FLOWERS)
     assert {"--windowed", "--fps=25.0", "--cue=2", "--headless", "--force"} <= {*words.values()}
     assert not {"watch", "monitor", "resume", "take"} & {*words}
 
@@ -373,8 +380,7 @@ def test_a_killed_stage_is_started_again_where_it_was(tmp_path):
     )
     try:
         until(lambda: plays(first))
-        (stage,) = (c for c in psutil.Process(show.pid).children() if c.children())
-        stage.kill()  # it is the one with an engine; an understudy may be there already
+        staged(show).kill()
         _, said = show.communicate(timeout=PATIENCE_S)
     finally:
         show.kill()
@@ -406,6 +412,51 @@ def test_a_real_stage_has_a_pulse_and_says_that_it_is_over(tmp_path):
         stage.process.kill()
         stage.process.wait()
         stage.close()
+
+
+def test_between_two_stages_the_audience_sees_black(tmp_path):
+    """Not the desktop: while the watcher is held, nobody else can cover it."""
+    first, second = tmp_path / "night.take", tmp_path / "night-2.take"
+    command = [sys.executable, "-m", "live", "play", "--watch", "--fullscreen", "--device", "cpu"]
+    with xvfb(320, 200) as display:
+        env = {**NO_DISPLAY, "DISPLAY": display, "PYGLFW_LIBRARY_VARIANT": "x11"}
+        tool("xsetroot", "-solid", "#ff0000", env=env)
+        show = subprocess.Popen([*command, "--osc", "127.0.0.1:0", "--take", str(first)], env=env)
+        try:
+            until(lambda: plays(first) and seen(env) == "picture")
+            stage = staged(show)
+            show.send_signal(signal.SIGSTOP)
+            stage.kill()
+            until(lambda: seen(env) == "black")  # and not red before that, see `seen`
+            show.send_signal(signal.SIGCONT)
+            until(lambda: plays(second) and seen(env) == "picture")
+            show.send_signal(signal.SIGTERM)
+            assert show.wait(PATIENCE_S) == 0
+            until(lambda: seen(env, ended=True) == "red")  # it has gone with the show
+        finally:
+            show.kill()
+            show.wait()
+
+
+def seen(env, *, ended=False) -> str:
+    """What is on the screen; the desktop's colour must not be, before the show has ended."""
+    data = tool("import", "-silent", "-window", "root", "png:-", env=env)
+    pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    red = (pixels == (255, 0, 0)).all(-1)
+    assert ended or not red.any()
+    return "red" if red.all() else "picture" if pixels.any() else "black"
+
+
+def tool(*command: str, env) -> bytes:
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed")
+    return subprocess.run(command, check=True, capture_output=True, env=env).stdout
+
+
+def staged(show) -> psutil.Process:
+    """The stage: the one with an engine; an understudy may be there, too."""
+    (stage,) = (child for child in psutil.Process(show.pid).children() if child.children())
+    return stage
 
 
 def plays(take: Path) -> bool:
