@@ -50,6 +50,21 @@ die = lambda: os.kill(os.getpid(), signal.SIGKILL)
 watcher = os.getppid()
 
 
+def others():
+    children = open(f"/proc/{watcher}/task/{watcher}/children").read().split()
+    return [int(child) for child in children if int(child) != os.getpid()]
+
+
+def dead(process):
+    return open(f"/proc/{process}/stat").read().rpartition(")")[2].split()[0] == "Z"
+
+
+def kill_others():
+    for process in others():
+        os.kill(process, signal.SIGKILL)
+        until(lambda: dead(process))
+
+
 def write(text=TAKE):
     with open(take, "x") as file:
         file.write(text)
@@ -286,14 +301,12 @@ def test_an_understudy_takes_over_and_one_that_is_gone_is_not_missed(watched, mo
         return children[-1]
 
     monkeypatch.setattr(watch, "Listener", start)
-    others = "[c for c in map(int, open(f'/proc/{watcher}/task/{watcher}/children').read().split())"
-    others += " if c != os.getpid()]"
     if not Path("/proc/self/task").exists():
         pytest.skip("needs Linux's /proc")
     code, _, said = watched(
-        f"until(lambda: {others}); die()",
-        f"until(lambda: {others}); [os.kill(c, signal.SIGKILL) for c in {others}]; die()",
-        f"until(lambda: {others}); sys.exit(0)",
+        "until(others); die()",
+        "until(others); kill_others(); die()",
+        "until(others); sys.exit(0)",
     )
     assert code == 0
     # The first stage, its understudy, one who was killed in waiting, one fetched, an understudy.
@@ -424,6 +437,10 @@ def test_between_two_stages_the_audience_sees_black(tmp_path):
         show = subprocess.Popen([*command, "--osc", "127.0.0.1:0", "--take", str(first)], env=env)
         try:
             until(lambda: plays(first) and seen(env) == "picture")
+            with subprocess.Popen(watch.BACKDROP, stdin=subprocess.PIPE, env=env):
+                windows = ["xdotool", "search", "--name", "behind the show"]
+                until(lambda: len(tool(*windows, env=env).split()) == 2)
+                assert seen(env) == "picture"  # one that comes later is not before it either
             stage = staged(show)
             show.send_signal(signal.SIGSTOP)
             stage.kill()
