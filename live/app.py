@@ -140,6 +140,13 @@ class Journal(Protocol):
         """The show will have faded out then."""
 
 
+class Pulse(Protocol):
+    """What tells a watcher that the loop turns: `live.pulse.Pulse`."""
+
+    def beat(self, now: int) -> None:
+        """It turned; clock in ns."""
+
+
 class Stage:
     """A performance: a set list on its engines, before an audience.
 
@@ -163,6 +170,7 @@ class Stage:
         overlay: Overlay | None = None,
         gauges: Gauges | None = None,
         journal: Journal | None = None,
+        pulse: Pulse | None = None,
         resumed: State | None = None,
         holding: np.ndarray | None = None,
         gpu: Gpu | None = None,
@@ -184,6 +192,7 @@ class Stage:
         self._desk = desk
         self._tape = tape
         self._journal = journal
+        self._pulse = pulse
         self._journalled: set[Path] = set()  # networks...
         self._journalled_cues: set[int] = set()
         self._journalled_sample: Sample | None = None
@@ -250,6 +259,8 @@ class Stage:
             self.output.present()
         with self.faults:
             self._count(work)
+        if self._pulse is not None:
+            self._pulse.beat(self.clock.now())
 
     def _steps(self, *steps: Callable[[int], None]) -> None:
         """Take steps at the show time that it is now, whatever goes wrong in one of them."""

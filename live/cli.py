@@ -15,8 +15,8 @@ from engine.__main__ import main as engine_command
 from engine.errors import UserError
 from live.codecs import CODECS, TAPS
 from live.overlay.state import NAMES
-from live.performance import Options, perform
-from live.setlist import bundled, load_setlist
+from live.performance import Options, perform, place
+from live.setlist import SetList, bundled, load_setlist
 from live.take import Take, check_files
 from live.take_reader import read_take
 
@@ -103,6 +103,30 @@ def _share(text: str) -> tuple[int, int]:
     raise typer.BadParameter(f"--part {text!r} is not like 2/8")
 
 
+def _words(context: typer.Context) -> dict[str, str]:
+    """What was given to this command, by name, each as one word that says it again."""
+    said = {}
+    for parameter in context.command.params:
+        name, value = str(parameter.name), context.params[str(parameter.name)]
+        if value is None or (value is False and not parameter.secondary_opts):
+            continue
+        if isinstance(value, bool):
+            said[name] = parameter.opts[0] if value else parameter.secondary_opts[0]
+        else:
+            option = parameter.param_type_name == "option"
+            said[name] = f"{parameter.opts[0]}={value}" if option else str(value)
+    said.pop("watch")
+    return said
+
+
+def _backdrop(setlist: SetList, options: Options) -> list[str] | None:
+    """What `live.backdrop` is told, behind a show that fills a monitor."""
+    monitor, fullscreen = place(setlist, options)
+    if options.headless or not fullscreen:
+        return None
+    return [] if monitor is None else [monitor]
+
+
 def _part(name: str | None) -> str | None:
     if name not in (None, "engine", "stage"):
         raise typer.BadParameter(f"{name!r}: parts are engine and stage")
@@ -134,6 +158,7 @@ Overwrite: TypeAlias = Annotated[
 
 @app.command()
 def play(
+    context: typer.Context,
     setlist: Annotated[
         Path | None,
         typer.Argument(metavar="SETLIST", help="A set list (TOML); without one, the flowers."),
@@ -219,6 +244,10 @@ def play(
     stats: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Write what was measured.")
     ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Start the stage again, where it was, should it die."),
+    ] = False,
 ) -> None:
     """Perform a set list, on the projector or without a display.
 
@@ -249,11 +278,16 @@ def play(
         stats=stats,
     )
     if options.resume is not None:
-        if not force:
-            check_files(options.resume)
-        perform(options.resume.setlist, options)
+        performed = options.resume.setlist
     else:
-        perform(bundled() if setlist is None else load_setlist(setlist), options)
+        performed = bundled() if setlist is None else load_setlist(setlist)
+    if watch:
+        from live.watch import watch as keep_performing
+
+        raise typer.Exit(keep_performing(_words(context), _backdrop(performed, options)))
+    if options.resume is not None and not force:
+        check_files(options.resume)
+    perform(performed, options)
 
 
 @app.command()

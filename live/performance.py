@@ -18,9 +18,10 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+import live
 from engine.errors import UserError
 from engine.weights.containers import glance
-from live import BEGAN, keys
+from live import keys, pulse
 from live.addresses import Message
 from live.app import Output, Stage
 from live.captions import identity
@@ -91,12 +92,13 @@ def perform(setlist: SetList, options: Options) -> None:
 
 def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _Signals) -> None:
     clock = WallClock()
-    statistics = Statistics(BEGAN)
+    statistics = Statistics(live.BEGAN)
     resumed = None if options.resume is None else last_state(options.resume)
     cue = 0 if options.cue is None else setlist.find(options.cue)
     if resumed is not None:
         cue = resumed.show.voice.cue
     holding = load_holding(setlist.show.holding)
+    heart = pulse.inherited()
     _look_at_files(setlist, options)
     with ExitStack() as closing:
         desk = _desk(setlist, options, prompter, closing)
@@ -130,6 +132,7 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
             overlay=overlay,
             gauges=gauges,
             journal=journal,
+            pulse=heart,
             resumed=resumed,
             holding=holding,
             cue=cue,
@@ -141,6 +144,8 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
             listening.begin(stage.show_time)
         signals.end = stage.end
         stage.run()
+        if heart is not None:
+            heart.over()
         ended = clock.now()
         prompter.clear()
     summary = statistics.summary(
@@ -216,12 +221,17 @@ def _fps(options: Options, output: Output) -> float:
     return options.fps or (FPS_ON_SOFTWARE_GL if software else FPS)
 
 
+def place(setlist: SetList, options: Options) -> tuple[str | None, bool]:
+    """The monitor of the window, as `live.monitors.choose` reads it, and whether it fills that."""
+    fullscreen = setlist.output.fullscreen if options.fullscreen is None else options.fullscreen
+    return options.monitor or setlist.output.monitor, fullscreen
+
+
 def _window(setlist: SetList, options: Options, closing: ExitStack) -> Output:
     from live.awake import awake
     from live.window import Window
 
-    monitor = options.monitor or setlist.output.monitor
-    fullscreen = setlist.output.fullscreen if options.fullscreen is None else options.fullscreen
+    monitor, fullscreen = place(setlist, options)
     window = Window("Anthesis", options.size, monitor, fullscreen=fullscreen)
     closing.callback(window.close)
     closing.enter_context(awake())

@@ -72,20 +72,19 @@ class TakeWriter:
 
     def begin(self, setlist: SetList, cue: int, began: datetime) -> None:
         """The first line. Raises UserError if it cannot be written."""
-        self._write_now(_heading(setlist, cue, began))
+        self._write_now(_line(_heading(setlist, cue, began)))
 
     def go_on(self, take: Take) -> None:
         """All of a take that is resumed, whose show then waits until there is a picture.
 
         Raises UserError if it cannot be written.
         """
-        self._write_now(_heading(take.setlist, take.cue, take.began))
+        records = [_heading(take.setlist, take.cue, take.began)]
         for kind, files in (("network", take.networks), ("latent", take.latents)):
-            for path, sha256 in files.items():
-                self._write_now(_file(kind, path, sha256))
-        for event in take.events:
-            self._write_now(_event(event))
-        self._write_now(_event(Resumed(last_state(take).at)))
+            records += [_file(kind, path, sha256) for path, sha256 in files.items()]
+        # The audience may be waiting: of an hour's 200,000 samples, one by one took 0.8 s.
+        lines = [*map(_line, records), *map(_event_line, take.events)]
+        self._write_now(b"".join([*lines, _line(_event(Resumed(last_state(take).at)))]))
 
     def move(self, path: Path) -> None:
         """Go on in a file of that name or the next free one, with all that was written so far."""
@@ -148,7 +147,8 @@ class TakeWriter:
                 if isinstance(record, Path):
                     self._move(record)
                 else:
-                    _write_all(self._file, record if isinstance(record, dict) else _event(record))
+                    lines = _line(record) if isinstance(record, dict) else _event_line(record)
+                    _write_all(self._file, lines)
             except OSError as error:
                 self.lost += 1
                 self._failed = True  # a gap would make another performance of what follows
@@ -165,19 +165,23 @@ class TakeWriter:
         self.path.unlink()
         self.path, self._file = path, file
 
-    def _write_now(self, record: dict[str, Any]) -> None:
+    def _write_now(self, lines: bytes) -> None:
         try:
-            _write_all(self._file, record)
+            _write_all(self._file, lines)
         except OSError as error:
             raise UserError(f"--take {self.path}: {error.strerror or error}") from error
 
 
-def _write_all(file: BinaryIO, record: dict[str, Any]) -> None:
+def _write_all(file: BinaryIO, lines: bytes) -> None:
     """Raw files may take a part of what they are given."""
-    line = json.dumps(record, default=_packed)  # ASCII: names of files may be no text
-    rest = memoryview(line.encode() + b"\n")
+    rest = memoryview(lines)
     while rest:
         rest = rest[file.write(rest) :]
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    line = json.dumps(record, default=_packed)  # ASCII: names of files may be no text
+    return line.encode() + b"\n"
 
 
 def free_name(path: Path) -> Path:
@@ -214,6 +218,12 @@ def _event(event: Event) -> dict[str, Any]:
         return {"gpus": asdict(replace(event.sample, histories=Histories())), "at": event.at}
     heard = {"heard": True} if event.heard else {}
     return {"at": event.at, "do": event.message.address, "args": list(event.message.args), **heard}
+
+
+def _event_line(event: Event) -> bytes:
+    if isinstance(event, Sampled):  # as JSON has it, too; nearly all of a take are such
+        return b'{"w": %d}\n' % event.at
+    return _line(_event(event))
 
 
 def _versions() -> dict[str, str]:

@@ -77,15 +77,7 @@ class _Loader:
 
 def _start_glfw(errors: _Errors) -> Any:
     """The glfw module, initialized. Raises NoDisplay or UserError."""
-    if sys.platform == "linux":
-        _choose_variant(bool(os.environ.get("DISPLAY")), bool(os.environ.get("WAYLAND_DISPLAY")))
-    try:
-        glfw = importlib.import_module("glfw")
-    except (ImportError, OSError) as error:
-        raise UserError(
-            f"cannot load GLFW, the window library: {error}; "
-            "reinstall the Python package glfw, or perform with --headless"
-        ) from error
+    glfw = _import_glfw()
     glfw.set_error_callback(errors)
     if sys.platform == "linux" and os.environ.get("PYGLFW_LIBRARY_VARIANT") == "x11":
         glfw.init_hint(glfw.PLATFORM, glfw.PLATFORM_X11)
@@ -96,6 +88,24 @@ def _start_glfw(errors: _Errors) -> Any:
             "perform with --headless, or set DISPLAY to a screen you may use"
         )
     return glfw
+
+
+def load_glfw() -> None:
+    """Load the library where there is a display: 0.1 s that opening a window then does not take."""
+    with suppress(UserError):
+        _import_glfw()
+
+
+def _import_glfw() -> Any:
+    if sys.platform == "linux":
+        _choose_variant(bool(os.environ.get("DISPLAY")), bool(os.environ.get("WAYLAND_DISPLAY")))
+    try:
+        return importlib.import_module("glfw")
+    except (ImportError, OSError) as error:
+        raise UserError(
+            f"cannot load GLFW, the window library: {error}; "
+            "reinstall the Python package glfw, or perform with --headless"
+        ) from error
 
 
 def _choose_variant(has_x11: bool, has_wayland: bool) -> None:

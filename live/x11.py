@@ -89,6 +89,53 @@ def suspend_screen_saver(display: str) -> Callable[[], None] | None:
     return lambda: xlib.XCloseDisplay(connection)
 
 
+def backdrop(display: str, x: int, y: int, width: int, height: int) -> bool:
+    """Cover a part of the screen in black, beneath all other windows, until the process ends.
+
+    It is a window of the desktop's kind: window managers stack it below every other and do not
+    give it the keyboard, so that it can hide neither the show nor the operator's windows; without
+    a window manager it is simply the lowest. The pointer is not seen on it. Whether it could be
+    made.
+    """
+    xlib = _library("libX11.so.6")
+    if xlib is None:
+        return False
+    xlib.XOpenDisplay.restype = ctypes.c_void_p
+    opened = xlib.XOpenDisplay(display.encode())
+    if not opened:
+        return False
+    survive_errors()
+    here = ctypes.c_void_p(opened)
+    for name in ("XDefaultRootWindow", "XCreateSimpleWindow", "XCreateBitmapFromData"):
+        getattr(xlib, name).restype = ctypes.c_ulong
+    for name in ("XInternAtom", "XCreatePixmapCursor"):
+        getattr(xlib, name).restype = ctypes.c_ulong
+    root = ctypes.c_ulong(xlib.XDefaultRootWindow(here))
+    window = ctypes.c_ulong(xlib.XCreateSimpleWindow(here, root, x, y, width, height, 0, 0, 0))
+
+    def atom(name: str) -> int:
+        return int(xlib.XInternAtom(here, name.encode(), 0))
+
+    def put(name: str, kind: str, *values: int) -> None:
+        data = (ctypes.c_ulong * len(values))(*values)
+        where = ctypes.c_ulong(atom(name)), ctypes.c_ulong(atom(kind))
+        xlib.XChangeProperty(here, window, *where, 32, 0, ctypes.byref(data), len(values))
+
+    put("_NET_WM_WINDOW_TYPE", "ATOM", atom("_NET_WM_WINDOW_TYPE_DESKTOP"))
+    put("WM_HINTS", "WM_HINTS", 1, 0, *[0] * 7)  # InputHint: it wants no keyboard
+    us_position_and_size = 3
+    put("WM_NORMAL_HINTS", "WM_SIZE_HINTS", us_position_and_size, x, y, width, height, *[0] * 13)
+    xlib.XStoreName(here, window, b"Anthesis, behind the show")
+    dot = ctypes.c_ulong(xlib.XCreateBitmapFromData(here, window, b"\0", 1, 1))
+    colour = ctypes.create_string_buffer(64)  # an XColor; black
+    nothing = xlib.XCreatePixmapCursor(here, dot, dot, colour, colour, 0, 0)
+    xlib.XDefineCursor(here, window, ctypes.c_ulong(nothing))
+    xlib.XLowerWindow(here, window)
+    xlib.XMapWindow(here, window)
+    xlib.XSync(here, 0)
+    return True
+
+
 def _library(name: str) -> ctypes.CDLL | None:
     try:
         return ctypes.CDLL(name)
