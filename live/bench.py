@@ -137,7 +137,7 @@ def _show_rows(
                 if row.name != "present"
             ]
         rows += _interval_rows(stage)
-        rows += record_rows(stage, tape)
+        rows += record_rows(tape, partial(_turn, stage))
         return rows + _osc_rows(stage, desk), facts
 
 
@@ -258,6 +258,12 @@ def _interval(stage: Stage) -> float:
     before = stage.presented_at
     stage.turn()
     return (stage.presented_at - before) / 1e6
+
+
+def _turn(stage: Stage) -> tuple[int, float]:
+    """Take a turn; its show time in ns, and ms since the frame before."""
+    interval = _interval(stage)
+    return stage.show_time(stage.presented_at), interval
 
 
 def _osc_rows(stage: Stage, desk: OscServer) -> list[Row]:

@@ -24,7 +24,8 @@ from live.offline import Offline, Start, steady
 
 DEATHS = 3  # workers that may end over one part
 
-OnFrame = Callable[[], None]
+OnFrame = Callable[[int], None]
+"""Told how many frames more are made, or fewer where a worker has died over its part."""
 
 
 class Maker:
@@ -68,7 +69,7 @@ class Maker:
             for index, frame in enumerate(offline.frames(span)):
                 np.copyto(upright, frame.pixels)
                 film.write(index, upright)
-                on_frame()
+                on_frame(1)
         finally:
             film.close()
 
@@ -194,11 +195,14 @@ def _made(process: subprocess.Popen[str], number: int, on_frame: OnFrame) -> str
         process.stdin.flush()
     except OSError:
         return ""
+    frames = 0
     for line in process.stdout:
         if line == "frame\n":
-            on_frame()
+            frames += 1
+            on_frame(1)
         else:
             return line.removesuffix("\n")
+    on_frame(-frames)
     return ""
 
 
@@ -215,7 +219,7 @@ def main() -> int:
     try:
         maker = Maker(read_job(Path(folder)), steady(device))
         for line in sys.stdin:
-            maker.make(int(line), lambda: say("frame"))
+            maker.make(int(line), lambda frames: say("frame"))
             say("made")
     except UserError as error:
         say(str(error))

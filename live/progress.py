@@ -48,10 +48,10 @@ class Frames:
         if self._bar is not None:
             self._bar.stop()
 
-    def advance(self) -> None:
-        """One more; from whatever thread."""
+    def advance(self, frames: int = 1) -> None:
+        """So many more; from whatever thread."""
         with self._lock:
-            self._done += 1
+            self._done += frames
             if self._bar is not None:
                 rate = f"{self._rate():.1f} a second"
                 self._bar.update(self._task, completed=self._done, rate=rate)

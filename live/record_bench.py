@@ -8,13 +8,13 @@ difference, frame by frame. The show is recorded and not, in turns.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import moderngl
 import numpy as np
 
 from engine.bench.figures import Row
-from live.app import Stage
 from live.offscreen import Offscreen
 from live.recorder import Tap
 from live.tape import Tape, Wanted
@@ -61,19 +61,22 @@ class TimedTape(Tape):
         self._alone.release()
 
 
-def record_rows(stage: Stage, tape: TimedTape) -> list[Row]:
-    """Of a stage that performs with this tape."""
+def record_rows(tape: TimedTape, turn: Callable[[], tuple[int, float]]) -> list[Row]:
+    """Of a stage that performs with this tape.
+
+    turn: takes a turn, and returns its show time in ns and the ms since the frame before.
+    """
     intervals: dict[bool, list[float]] = {False: [], True: []}
     for phase in range(2 * PHASES):
         recorded = bool(phase % 2)
+        at, _ = turn()
         if recorded:
-            tape.begin(f"{phase}", stage.show_time(stage.clock.now()))
-        until = stage.clock.now() + PHASE_NS
-        stage.turn()
-        while stage.clock.now() < until:
-            before = stage.presented_at
-            stage.turn()
-            intervals[recorded].append((stage.presented_at - before) / 1e6)
+            tape.begin(f"{phase}", at)
+        until = at + PHASE_NS
+        turn()
+        while at < until:
+            at, interval = turn()
+            intervals[recorded].append(interval)
         tape.stop()
     beyond = [whole - copy for whole, copy in zip(tape.whole, tape.copy, strict=True)]
     return [

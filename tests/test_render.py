@@ -305,7 +305,7 @@ def test_an_interrupted_film_goes_on_where_it_was(tmp_path, monkeypatch):
     render(options(tmp_path, "whole.mkv", codec="ffv1"))
     frames = 0
 
-    def interrupt(self):
+    def interrupt(self, more):
         nonlocal frames
         frames += 1
         if frames == 40:
@@ -318,7 +318,7 @@ def test_an_interrupted_film_goes_on_where_it_was(tmp_path, monkeypatch):
     left = sorted(path.name for path in parts_of(tmp_path / "x.mkv").iterdir())
     assert left == ["000000.mkv", "job.json", "job.take"]
     made = []
-    monkeypatch.setattr(Frames, "advance", lambda self: made.append(1))
+    monkeypatch.setattr(Frames, "advance", lambda self, more: made.append(more))
     render(options(tmp_path, "x.mkv", codec="ffv1"))
     assert len(made) == 54 - 24
     pairs = zip(decoded(tmp_path / "whole.mkv"), decoded(tmp_path / "x.mkv"), strict=True)
@@ -400,14 +400,14 @@ def test_a_take_is_filmed_too_and_a_changed_network_refused(setlist, tmp_path):
 def test_a_full_disk_is_one_line_and_keeps_the_parts(begin, tmp_path, monkeypatch):
     job = begin()
     maker = Maker(job, fake)
-    maker.make(0, lambda: None)
+    maker.make(0, lambda frames: None)
 
     def full(self, index, rgba):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("live.film.Film.write", full)
     with pytest.raises(UserError, match="No space left on device"):
-        maker.make(1, lambda: None)
+        maker.make(1, lambda frames: None)
     maker.close()
     assert job.missing == [1, 2]
     assert sorted(p.name for p in job.folder.iterdir()) == ["000000.mkv", "job.json", "job.take"]
@@ -423,6 +423,7 @@ for line in sys.stdin:
     number = int(line)
     if number == 1 and not (folder / "died").exists():
         (folder / "died").touch()
+        print("frame", flush=True)
         os._exit(9)
     if number == int(sys.argv[2]):
         print("network: is broken", flush=True)
@@ -442,15 +443,15 @@ def test_a_worker_that_dies_is_replaced(begin):
     job, workers = crew(begin, "99")
     frames = []
     with workers:
-        workers.make(job.missing, 2, lambda: frames.append(1))
+        workers.make(job.missing, 2, frames.append)
     assert job.missing == []
-    assert len(frames) == 6
+    assert sum(frames) == 6
 
 
 def test_what_a_worker_cannot_make_ends_the_work(begin):
     job, workers = crew(begin, "2")
     with workers, pytest.raises(UserError, match="network: is broken"):
-        workers.make(job.missing, 3, lambda: None)
+        workers.make(job.missing, 3, lambda frames: None)
     assert all(process.poll() is not None for process in workers._processes)
 
 
@@ -458,7 +459,7 @@ def test_workers_that_keep_dying_are_given_up(begin):
     job = begin()
     workers = Workers(job, "cpu", ("-c", "import sys; sys.stdin.readline()"))
     with workers, pytest.raises(UserError, match="3 workers ended over part 0"):
-        workers.make([0], 1, lambda: None)
+        workers.make([0], 1, lambda frames: None)
 
 
 # --- how far it has come -------------------------------------------------------------------------

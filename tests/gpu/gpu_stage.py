@@ -26,10 +26,10 @@ def stage(told: Told) -> Iterator[Line]:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise NotRunError(f"no {', '.join(missing)}")
-    setlist = _setlist(told)
+    setlist = setlist_of(told)
     for size, rate in RATES.items():
         try:
-            summary = _performed(told, setlist, size, rate)
+            summary = performed(told, setlist, size, rate)
         except RuntimeError as error:
             yield Line("stage", size, verdict=f"{FAILED}: {error}")
             continue
@@ -41,7 +41,7 @@ def _overlaid(told: Told, setlist: Path) -> Iterator[Line]:
     """What the desktop adds to the stage's own work at 1920x1080 and 60 frames a second."""
     work = {}
     for name in ("off", "desktop"):
-        summary = _performed(told, setlist, "1920x1080", 60, "--overlay", name)
+        summary = performed(told, setlist, "1920x1080", 60, "--overlay", name)
         work[name] = summary["stage_ms"]
         yield at_most("stage", f"overlay {name}, faults", summary["stage_faults"], "", 0)
     for key, most in OVERLAID_MS.items():
@@ -49,7 +49,7 @@ def _overlaid(told: Told, setlist: Path) -> Iterator[Line]:
         yield at_most("stage", f"overlay desktop, {key} over off", over, " ms", most)
 
 
-def _setlist(told: Told) -> Path:
+def setlist_of(told: Told) -> Path:
     _, network = config_f(told)
     path = told.folder / "check.toml"
     path.write_text(
@@ -60,7 +60,7 @@ def _setlist(told: Told) -> Path:
     return path
 
 
-def _performed(told: Told, setlist: Path, size: str, rate: int, *options: str) -> dict[str, Any]:
+def performed(told: Told, setlist: Path, size: str, rate: int, *options: str) -> dict[str, Any]:
     """The statistics of a show. Raises RuntimeError with its last words if it failed."""
     stats = told.folder / f"{size}.json"
     command = [sys.executable, "-m", "live", "play", str(setlist), "--headless", "--size", size]
