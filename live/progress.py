@@ -33,7 +33,8 @@ class Frames:
             self._bar = Progress(
                 BarColumn(),
                 TextColumn("frame {task.completed} of {task.total} · {task.fields[rate]}"),
-                TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+                TimeRemainingColumn(compact=True),
+                TextColumn("left"),
                 console=Console(file=stream),
                 speed_estimate_period=60.0,
             )
