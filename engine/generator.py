@@ -26,6 +26,7 @@ from engine.inference.eager import Eager
 from engine.inference.folded import LEVELS
 from engine.inference.graphs import Cuda, Graphs
 from engine.inference.plain import Colour
+from engine.inference.tuned import first, quickest
 from engine.networks.stylegan2 import StyleGAN2
 from engine.weights import load_network
 
@@ -76,6 +77,8 @@ class Generator:
     precision: "auto" is float16 on CUDA and float32 elsewhere, where float16 is no faster.
     threads: of a CPU; None leaves the stage its cores.
     smallest: early pictures below that size are not used; they would look blurred.
+    steady: choose nothing by measurement, so that every such session on this device makes the same
+    frames to the bit; `improve` is not for it.
     Raises UserError for a device that is not there and a file or network that cannot be performed.
     """
 
@@ -86,6 +89,8 @@ class Generator:
         precision: Precision = "auto",
         threads: int | None = None,
         smallest: int = MIN_SIZE,
+        *,
+        steady: bool = False,
     ) -> None:
         self.device = choose_device(device)
         file = None if isinstance(net, StyleGAN2) else Path(net)
@@ -105,7 +110,7 @@ class Generator:
         self.num_classes, self.family = net.num_classes, net.family
         # Seeds are mapped on the CPU whatever the device, so that a show is the same on any.
         self._mapping = copy.deepcopy(net.mapping).cpu()
-        self._frames = _frames(net, self.device, precision, file)
+        self._frames = _frames(net, self.device, precision, file, steady)
         if why_not_apples:
             self.notes.append(f"Apple's GPU is not used, the CPU is: {why_not_apples}")
         self._corrections = self._early(net, smallest)
@@ -257,13 +262,14 @@ class Generator:
 
 
 def _frames(
-    net: StyleGAN2, device: torch.device, precision: Precision, file: Path | None
+    net: StyleGAN2, device: torch.device, precision: Precision, file: Path | None, steady: bool
 ) -> Frames:
     if device.type != "cuda" and precision == "float16":
         raise UserError(f"float16 is for CUDA; on {device.type} it is slower than float32")
     if device.type != "cuda":
-        return Eager(net, device, file)
-    return Graphs(net, Cuda(device), torch.float32 if precision == "float32" else torch.float16)
+        return Eager(net, device, file, first if steady else quickest)
+    dtype = torch.float32 if precision == "float32" else torch.float16
+    return Graphs(net, Cuda(device, steady=steady), dtype)
 
 
 def _colour(matrix: Tensor) -> Colour:

@@ -23,7 +23,8 @@ the same one: the engine fills it with `link.pattern` and says how long a frame 
 and to there, or why it cannot. A request with "on_gpu" is then answered there.
 
 `form` and `note` come whenever there is something new to say: how frames are made now and at which
-sizes, and sentences for the operator. Between frames the engine improves itself, a step at a time.
+sizes, and sentences for the operator. Between frames the engine improves itself, a step at a time;
+not with --steady, which is for films: every such engine makes the same picture of the same W+.
 A file that cannot be performed is answered with {"is": "refused", "why": one line} and exit code 2.
 """
 
@@ -70,7 +71,7 @@ def main() -> int:
     threading.Thread(target=_listen, args=(sys.stdin.buffer, requests), daemon=True).start()
     try:
         generator, facts, frame_ns = _open(
-            arguments.network, arguments.device, arguments.generation > 0 or arguments.steady
+            arguments.network, arguments.device, arguments.generation, steady=arguments.steady
         )
     except UserError as error:
         link.send(answers, {"is": "refused", "why": str(error)})
@@ -124,7 +125,9 @@ def _listen(pipe: BinaryIO, requests: queue.SimpleQueue[link.Message]) -> None:
     os._exit(0)
 
 
-def _open(network: Path, device: str, plain: bool) -> tuple[Generator, link.NetworkFacts, int]:
+def _open(
+    network: Path, device: str, generation: int, *, steady: bool = False
+) -> tuple[Generator, link.NetworkFacts, int]:
     """Load, describe and warm up; about how long a frame takes, in ns.
 
     Raises UserError for a file or device that cannot be used.
@@ -133,7 +136,8 @@ def _open(network: Path, device: str, plain: bool) -> tuple[Generator, link.Netw
     from engine.weights import load_network, sha256
 
     # Only what is opened as a file is compiled: an engine that replaces another takes no chances.
-    generator = Generator(load_network(network) if plain else network, device=device)
+    loaded = load_network(network) if generation or steady else network
+    generator = Generator(loaded, device=device, steady=steady)
     resolution, values = generator.resolution, generator.num_ws * generator.w_dim
     if resolution > link.MAX_RESOLUTION or values > link.MAX_WS_VALUES:
         raise UserError(

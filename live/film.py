@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 from engine.errors import UserError
 from live.codecs import Effort, Encoder, Format, can_sound, encoders, even, pixel_format
 from live.film_sound import Sound, SoundStream
+from live.priorities import ordinary
 
 _log = logging.getLogger(__name__)
 
@@ -201,7 +202,8 @@ class Film:
         variants = list(_muxer_options(self.path, first))
         for options in variants:
             try:
-                self._start(encoder, sound, options)
+                with ordinary():
+                    self._start(encoder, sound, options)
                 return
             except av.error.FFmpegError:
                 if options is variants[-1]:

@@ -140,14 +140,13 @@ class Offline:
         """Pass over a frame of another span; all that later frames depend on is done."""
         self._tell(moment)
         prints = any(w.pane == "terminal" for w in arranged(moment.show.overlay, moment.at).windows)
-        if moment.networks:
-            wplus = self.rerun.wplus(moment)
-            for network, ws in wplus.items():
-                self._there[network] = (moment, ws)
-                if prints:
-                    self._engines.ready(network)
-                self._captions.taken(network, moment.at, ws, moment.number + 1)
-        self._scene.skim(moment.show, moment.at, self._there, now=moment.at)
+        for network, ws in self.rerun.wplus(moment).items():
+            self._there[network] = (moment, ws)
+            self._captions.taken(network, moment.at, ws, moment.number + 1)
+        for network in self._there if prints else ():
+            self._engines.ready(network)  # a caption says what the network is
+        show, at = moment.show, moment.at
+        self._scene.skim(show, at, self._there, now=at, curtain=moment.curtain)
 
     def _catch_up(self) -> None:
         """Have the pictures that the last frame passed over would have left."""

@@ -136,14 +136,16 @@ class Scene:
             self.compositor.compose(*self._plain)  # the show goes on without what is over it
             raise
 
-    def skim(self, show: Show, at: int, there: Collection[Path], *, now: int) -> None:
+    def skim(
+        self, show: Show, at: int, there: Collection[Path], *, now: int, curtain: float
+    ) -> None:
         """Pass over a moment that nobody will see: all that later moments depend on is done.
 
         `there` are the networks that would have a picture.
         """
         mix = self._follow(show, at, there)
         if self._overlay is not None:
-            view = self._seen_over(mix, [], show, self._look(show, at, 1.0), at, now)
+            view = self._seen_over(mix, [], show, self._look(show, at, curtain), at, now)
             self._overlay.skim(self.compositor.size, view)
 
     def _follow(self, show: Show, at: int, there: Collection[Path]) -> Mix:

@@ -2,10 +2,12 @@
 
 import itertools
 import logging
+import os
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from live.codecs import CODECS, Encoder, Format, can_sound, even, format_for
 from live.film import Film
 from live.film_sound import Sound
 from live.joining import join
+from live.priorities import ordinary
 
 Pixels = NDArray[np.uint8]
 Size = tuple[int, int]
@@ -256,6 +259,8 @@ def test_live_an_encoder_keeps_no_frame_back(codec: str) -> None:
     coder.width, coder.height, coder.pix_fmt = 64, 32, pixels
     coder.time_base, coder.framerate, coder.max_b_frames = 1 / RATE, RATE, 0
     coder.options = dict(how.live.options)
+    with ordinary():
+        coder.open()
     for index in range(12):
         frame = av.VideoFrame(64, 32, pixels)
         frame.pts = index
@@ -390,6 +395,30 @@ def test_what_cannot_be_written_is_one_line(
     with pytest.raises(UserError) as caught:
         Film(tmp_path / name, Format("h264", "420"), SMALL, RATE, sound=sound)
     assert str(caught.value) == f"cannot record to {tmp_path / name}: {why}"
+
+
+# The machine belongs to the show.
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="priorities as Linux has them")
+@pytest.mark.parametrize(("format", "suffix"), KINDS)
+def test_no_encoder_takes_the_machine_for_itself(
+    tmp_path: Path, format: Format, suffix: str
+) -> None:
+    """SVT-AV1 would, for root: real-time threads, that of the caller among them."""
+    path = tmp_path / f"a{suffix}"
+    if not suffix:
+        path.mkdir()
+    film = Film(path, format, (64, 32), Fraction(30))
+    for index in range(3):
+        film.write(index, np.zeros((32, 64, 4), np.uint8))
+    threads = [int(task.name) for task in Path("/proc/self/task").iterdir()]
+    film.close()
+    policies = {os.sched_getscheduler(0)}
+    for thread in threads:
+        with suppress(ProcessLookupError):
+            policies.add(os.sched_getscheduler(thread))
+    assert not policies & {os.SCHED_FIFO, os.SCHED_RR}
 
 
 # Kills.

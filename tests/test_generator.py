@@ -10,7 +10,7 @@ import torch
 import engine.nets
 from engine.errors import UserError
 from engine.generator import Generator, choose_device
-from engine.inference import apple, plain
+from engine.inference import apple, plain, tuned
 from engine.networks.config import StyleGAN2Config
 from engine.networks.stylegan2 import StyleGAN2
 from engine.weights import load_network
@@ -281,3 +281,17 @@ def test_wrong_pictures_are_not_taken_for_right_ones(monkeypatch: pytest.MonkeyP
     frames = iter((plain.frame, lambda *given: 255 - plain.frame(*given)))
     monkeypatch.setattr(apple, "frame", lambda *given: next(frames)(*given))
     assert "its picture of 16x16 is off by" in apple.why_not(network(), cpu)
+
+
+def test_a_steady_session_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is chosen by its time is chosen otherwise in the next process: films would differ."""
+    with monkeypatch.context() as patched:
+        patched.setattr(tuned, "_seconds", lambda *given: pytest.fail("timed"))
+        generator = Generator(network(), device="cpu", steady=True)
+        frame = generator.render(generator.map(1))
+    assert frame.any()
+    with monkeypatch.context() as patched:  # of any other session: whatever is last
+        times = iter(range(10**9, 0, -1))
+        patched.setattr(tuned, "_seconds", lambda form, *args: next(times) * 1e-15)
+        other = Generator(network(), device="cpu").render(generator.map(1))
+    assert np.abs(other.astype(int) - frame).max() <= 1

@@ -214,14 +214,14 @@ def test_styles_that_are_all_zero_make_no_holes() -> None:
         assert torch.isfinite(played(Folded(net, CPU, dtype), Plain(), latent(net))).all()
 
 
-def test_the_quickest_form_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thequickest_form_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = {"slow": 0.003, "quick": 0.001, "middling": 0.002}
     monkeypatch.setattr(tuned, "_seconds", lambda form, *args: seconds[form])
-    assert tuned._quickest(list(seconds)) == "quick"
+    assert tuned.quickest(list(seconds)) == "quick"
 
 
 def test_a_slow_form_is_not_tried_against_others(monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
     monkeypatch.setattr(tuned, "_seconds", lambda form, *args: tried.append(form) or 1.0)
-    assert tuned._quickest(["first", "second"]) == "first"
+    assert tuned.quickest(["first", "second"]) == "first"
     assert set(tried) == {"first"}

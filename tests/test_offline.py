@@ -169,10 +169,22 @@ def test_a_film_of_a_take_is_what_the_audience_saw(perform):
     assert film[0].mean() < film[60].mean() > film[len(film) - 1].mean()  # it fades in and out
 
 
-def test_any_frame_is_the_same_wherever_the_rendering_began(perform):
-    take, _ = perform(*STORM)
+WITH_A_SCRIPT = SETLIST.replace('program = "told"', 'program = "latents"')
+OPENED_IN_THE_DARK = (
+    (0.3, Message("overlay", ("desktop",))),  # while the first picture fades in
+    (1.2, Message("freeze", (1,))),
+    (1.3, Message("overlay", ("terminal",))),
+    (3.4, Message("freeze", (0,))),
+)
+
+
+@pytest.mark.parametrize("text", [SETLIST, WITH_A_SCRIPT])
+@pytest.mark.parametrize("desk", [STORM, OPENED_IN_THE_DARK])
+def test_any_frame_is_the_same_wherever_the_rendering_began(perform, text, desk):
+    take, _ = perform(*desk, text=text)
     whole = filmed(take, range(Rerun(take, Fraction(60)).frames))
-    for start in (1, 20, 121, 140, 170, 200, 222, 243, 270):  # in fades, frozen, in every overlay
+    # In fades, frozen, in every overlay, between two samples of the GPUs.
+    for start in (1, 25, 40, 95, 121, 170, 200, 222, 243, 285):
         part = filmed(take, range(start, start + 4))
         for number, picture in part.items():
             assert np.array_equal(picture, whole[number]), number

@@ -14,7 +14,7 @@ from torch import Tensor
 from engine.inference.compiled import Compilation, Play
 from engine.inference.folded import Folded
 from engine.inference.plain import Colour, to_bytes
-from engine.inference.tuned import Tuned
+from engine.inference.tuned import Choose, Tuned, quickest
 from engine.inference.walk import picture_at, pictures
 from engine.networks.stylegan2 import StyleGAN2
 
@@ -25,6 +25,7 @@ class Eager:
     """Plays a network in float32: `render` makes a frame, `fetch` brings it.
 
     file: where the network is from, with which compiling begins; None leaves it uncompiled.
+    choose: see `Tuned`.
     """
 
     def __init__(
@@ -32,10 +33,11 @@ class Eager:
         net: StyleGAN2,
         device: torch.device,
         file: Path | None = None,
+        choose: Choose = quickest,
     ) -> None:
         self._folded = Folded(net, device)
         self._full = self._folded.resolution
-        self._tuned = Tuned(self._folded.filter)
+        self._tuned = Tuned(self._folded.filter, choose)
         self._colours: dict[int, Colour | None] = {self._full: None}
         self._frame = torch.empty(0, dtype=torch.uint8)
         self._ws = np.zeros((net.num_ws, net.w_dim), np.float32)

@@ -73,10 +73,11 @@ class Machine(Protocol):
 
 
 class Cuda:
-    """The real one."""
+    """The real one. steady: without measuring, so that frames are the same in every process."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, *, steady: bool = False) -> None:
         self.device = device
+        self._steady = steady
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._pool = torch.cuda.graph_pool_handle()
         # A blocking wait leaves the core to the stage, where a spinning one would take it.
@@ -145,7 +146,10 @@ class Cuda:
     def _working(self) -> Iterator[None]:
         """On the stream, with cuDNN choosing by measurement and float32 meaning float32."""
         exact = torch.backends.cudnn.flags(
-            enabled=True, benchmark=True, deterministic=False, allow_tf32=False
+            enabled=True,
+            benchmark=not self._steady,
+            deterministic=self._steady,
+            allow_tf32=False,
         )
         with torch.inference_mode(), torch.cuda.stream(self._stream), exact:
             yield

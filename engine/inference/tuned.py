@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -25,14 +26,20 @@ ROUNDS = 5
 SLOW_S = 0.02  # a form that takes so long is not tried against others: a start must not take long
 
 
+Choose: TypeAlias = Callable[..., Form]
+"""Of forms, and the tensors that they are to take, the one to play."""
+
+
 class Tuned:
     """A player (see `walk.Player`) that settles on its forms as it plays for the first time.
 
-    taps [4, 4]: the filter of a doubling, on the device that plays.
+    taps [4, 4]: the filter of a doubling, on the device that plays. choose: of the forms for some
+    tensors, the one to play: `quickest`, or `first`.
     """
 
-    def __init__(self, taps: Tensor) -> None:
+    def __init__(self, taps: Tensor, choose: Choose | None = None) -> None:
         self._taps = taps
+        self._choose = choose or quickest
         self._settled: dict[object, Form] = {}
 
     def convolve(
@@ -68,11 +75,16 @@ class Tuned:
     def _fastest(self, what: object, choices: Callable[[], list[Form]], *args: Tensor) -> Tensor:
         form = self._settled.get(what)
         if form is None:
-            form = self._settled[what] = _quickest(choices(), *args)
+            form = self._settled[what] = self._choose(choices(), *args)
         return form(*args)
 
 
-def _quickest(choices: list[Form], *args: Tensor) -> Form:
+def first(choices: list[Form], *args: Tensor) -> Form:
+    """The first form: the same wherever and whenever, and so the same picture to the bit."""
+    return choices[0]
+
+
+def quickest(choices: list[Form], *args: Tensor) -> Form:
     """Time every form, in turns, and take the one with the quickest turn."""
     if _seconds(choices[0], *args) > SLOW_S and _seconds(choices[0], *args) > SLOW_S:
         return choices[0]

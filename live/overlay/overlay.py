@@ -90,7 +90,8 @@ class Overlay:
         program = table.find_program(identity.program)
         self._program = identity.program
         self._stream = Stream(program, identity, self._terminal.screen, 0)
-        self._read: tuple[Sample | None, int] | None = None  # what is shown, and its age in s
+        # What the monitor shows: the sample, its age in s, and the second it is.
+        self._read: tuple[Sample | None, int, datetime] | None = None
         self._foundry = Foundry(table)
         self._kit: Kit | None = None
         self._rehearsed = False
@@ -142,7 +143,8 @@ class Overlay:
 
     def skim(self, size: tuple[int, int], view: View) -> None:
         """Let a view pass that nobody sees: the terminal goes on as if it had been drawn."""
-        if not self.prepare(size) or view.reveal * view.level == 0.0:
+        self._whole = self.prepare(size)
+        if not self._whole or view.reveal * view.level == 0.0:
             return
         for window in view.arrangement.windows:
             if window.pane == "terminal":
@@ -170,7 +172,9 @@ class Overlay:
         try:
             for name in NAMES:
                 still = arranged(OverlayState(name), view.at)
-                self._draw(nowhere, replace(view, arrangement=still, level=1.0, reveal=1.0))
+                # Before show time 0 nothing happens in a terminal: its script is not for nobody.
+                before = replace(view, at=-1, arrangement=still, level=1.0, reveal=1.0)
+                self._draw(nowhere, before)
         finally:
             nowhere.release()
 
@@ -256,10 +260,11 @@ class Overlay:
         sample = self._gauges.latest
         age = 0.0 if sample is None else (view.now - sample.taken_ns) / 1e9
         screen = self._monitor.screen
-        if self._read != (sample, int(age)) or screen.changed:
-            lines = monitor.screen(sample, screen.columns, screen.rows, self._wall(view.at), age)
-            screen.show(lines)
-            self._read = (sample, int(age))
+        wall = self._wall(view.at)
+        shown = (sample, int(age), wall.replace(microsecond=0))
+        if self._read != shown or screen.changed:
+            screen.show(monitor.screen(sample, screen.columns, screen.rows, wall, age))
+            self._read = shown
         self._monitor.update()
         self._monitor.show_cursor(False)
 
