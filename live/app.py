@@ -114,8 +114,8 @@ class Tape(Protocol):
     def mark(self, text: str, at: int) -> None:
         """Mark this moment."""
 
-    def see(self, target: moderngl.Framebuffer, at: int) -> None:
-        """The picture of show time `at`."""
+    def see(self, target: moderngl.Framebuffer, at: int, size: tuple[int, int]) -> None:
+        """The picture of show time `at`, of that size."""
 
 
 class Journal(Protocol):
@@ -326,10 +326,10 @@ class Stage:
         for network in self._orders.keys() - {due, *self.scene.shown}:
             del self._orders[network]
             self._captions.forget(network)
-        for source in self.ensemble.sources:
-            self._frame_paths.tend(source)
         if self._journal is not None:
             self._keep_journal(self._journal, at)
+        for source in self.ensemble.sources:
+            self._frame_paths.tend(source)
         self.statistics.sample_memory(now, self.ensemble.sources)
 
     def _take_before_asking(self, at: int) -> None:
@@ -403,7 +403,9 @@ class Stage:
         bare = self._records("picture")
         self.scene.compose(self.show, at, now=now, curtain=curtain, bare=bare)
         if bare and self._tape is not None:
-            self._tape.see(self.compositor.target, at)  # before anything is laid over it
+            self._tape.see(
+                self.compositor.target, at, self.compositor.size
+            )  # before anything is laid over it
 
     def _lay_over(self, at: int) -> None:
         try:
@@ -415,9 +417,9 @@ class Stage:
         if self._tape is None:
             return
         if self._records("program"):
-            self._tape.see(self.compositor.target, at)
+            self._tape.see(self.compositor.target, at, self.compositor.size)
         elif self._records("output"):
-            self._tape.see(self.output.screen, at)
+            self._tape.see(self.output.screen, at, self.output.size)
         status = self._tape.status
         if status.recording and status.text != self._told_film:
             self._told_film = status.text

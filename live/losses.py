@@ -42,9 +42,9 @@ class Lost:
             runs.extend((number, 1, show_time_ns, show_time_ns))
         self.pictures += 1
 
-    def runs(self) -> list[tuple[int, Missing]]:
-        """Every run with the number of its first picture."""
-        kept = self._runs[:]
+    def runs(self, newest: int | None = None) -> list[tuple[int, Missing]]:
+        """Every run with the number of its first picture, or only the newest."""
+        kept = self._runs[:] if newest is None else self._runs[-4 * newest :]
         rows = (kept[i : i + 4] for i in range(0, len(kept) - 3, 4))
         return [(number, Missing(first, last, n)) for number, n, first, last in rows]
 
@@ -63,9 +63,9 @@ class Repeats:
         else:
             runs.extend((index, 1))
 
-    def runs(self) -> list[Repeated]:
-        """Every run."""
-        kept = self._runs[:]
+    def runs(self, newest: int | None = None) -> list[Repeated]:
+        """Every run, or only the newest."""
+        kept = self._runs[:] if newest is None else self._runs[-2 * newest :]
         return [Repeated(kept[i], kept[i + 1]) for i in range(0, len(kept) - 1, 2)]
 
 

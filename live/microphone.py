@@ -219,7 +219,7 @@ class Microphone:
             except (self._library.PortAudioError, ValueError) as error:
                 _log.debug("%s: %s", self.name, _line(error))
             else:
-                _log.info("%s is back", self.name)
+                _log.warning("%s is back", self.name)
                 return
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -37,33 +36,6 @@ def write_json(option: str, path: Path, record: dict[str, Any]) -> None:
         raise UserError(f"{option} {path}: cannot be written ({error.strerror})") from error
 
 
-def claim(path: Path, *, overwrite: bool = False) -> Path:
-    """Make an empty file of that name, or of name-2, name-3 ...; return its path.
-
-    A path without a suffix is a folder of pictures: an empty folder is made. With overwrite the
-    name itself is taken: a file is emptied, a folder may hold nothing but 000000.png, 000001.png
-    ..., which are removed. Folders above are made. Raises UserError in one line.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise UserError(f"cannot record to {path}: {path.parent} is not a folder") from error
-    except OSError as error:
-        raise UserError(f"cannot record to {path}: {error.strerror}") from error
-    names = chain([path], (path.with_stem(f"{path.stem}-{n}") for n in count(2)))
-    for name in names:
-        try:
-            _make(name, overwrite=overwrite)
-        except FileExistsError as error:
-            if overwrite:  # only of a folder, where a file is
-                raise UserError(f"cannot record to {name}: is not a folder") from error
-            continue
-        except OSError as error:
-            raise UserError(f"cannot record to {name}: {error.strerror}") from error
-        break
-    return name
-
-
 def place(written: Path, wished: Path, *, overwrite: bool = False) -> Path:
     """Give a file that is written the wished name, or name-2, name-3 ...; return its path.
 
@@ -84,34 +56,3 @@ def place(written: Path, wished: Path, *, overwrite: bool = False) -> Path:
         written.unlink()
         return name
     raise AssertionError("numbers do not end")
-
-
-def unclaim(path: Path) -> None:
-    """Remove what `claim` made, if it is empty or a file. Raises OSError."""
-    if path.is_dir():
-        path.rmdir()
-    else:
-        path.unlink()
-
-
-def _make(path: Path, *, overwrite: bool) -> None:
-    """Make an empty file or folder; FileExistsError if it is there and may not be taken."""
-    if path.suffix:
-        path.open("wb" if overwrite else "xb").close()
-    elif overwrite and path.is_dir():
-        _empty(path)
-    else:
-        path.mkdir()
-
-
-def _empty(folder: Path) -> None:
-    """Remove the pictures of a folder, unless there is anything else in it."""
-    entries = list(folder.iterdir())
-    for entry in entries:
-        if not (re.fullmatch(r"\d{6,}\.png", entry.name) and entry.is_file()):
-            raise UserError(
-                f"cannot record to {folder}: holds {entry.name}, which is no picture of a film; "
-                "name another folder"
-            )
-    for entry in entries:
-        entry.unlink()

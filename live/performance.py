@@ -113,7 +113,7 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
         closing.callback(gauges.close)
         gauges.start()
         overlay = _overlay(setlist, cue, output, gauges, began, closing)
-        journal = _journal(setlist, cue, options, prompter, closing)
+        journal = _journal(setlist, cue, options, statistics, prompter, closing)
         listening = _listening(options, closing)
         tape = _tape(setlist, options, output, ensemble, journal, listening, closing)
         if options.record is not None:
@@ -169,8 +169,9 @@ def _look_at_files(setlist: SetList, options: Options) -> None:
         check_writable("--take", options.take)
         if options.take.exists():
             raise UserError(f"--take {options.take}: is there already; name another file")
-    if options.record is not None:
-        _, format_ = format_for(options.record, options.codec, options.chroma)
+    if options.record is not None or options.codec is not None:
+        wished = options.record or Path("show")
+        _, format_ = format_for(wished, options.codec, options.chroma)
         if options.audio and not can_sound(format_):
             raise UserError("--audio: pictures one by one have no sound; take another --codec")
     for cue in setlist.cues:
@@ -287,7 +288,12 @@ def _listening(options: Options, closing: ExitStack) -> Listening | None:
 
 
 def _journal(
-    setlist: SetList, cue: int, options: Options, prompter: Prompter, closing: ExitStack
+    setlist: SetList,
+    cue: int,
+    options: Options,
+    statistics: Statistics,
+    prompter: Prompter,
+    closing: ExitStack,
 ) -> TakeWriter:
     """The take: where it was asked for, and else aside until a recording begins."""
     path, spooled = options.take, options.take is None
@@ -296,6 +302,12 @@ def _journal(
         path = Path(folder) / "show.take"
     writer = TakeWriter(path, spooled=spooled)
     closing.callback(writer.close)
+
+    def ended(_: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, UserError) and not statistics.presented:
+            writer.discard()  # the next attempt may have the name
+
+    closing.push(ended)
     if options.resume is None:
         writer.begin(setlist, cue, datetime.now().astimezone())
     else:
@@ -324,7 +336,7 @@ def _overlay(
 
 
 def _unused_name() -> Path:
-    return Path(f"anthesis-{datetime.now():%Y-%m-%d-%H%M%S}.mp4")
+    return Path(f"anthesis-{datetime.now():%Y-%m-%d-%H%M%S}")
 
 
 @contextmanager

@@ -39,13 +39,13 @@ class TimedTape(Tape):
         self._seen = 0
         super().begin(name, at)
 
-    def see(self, target: moderngl.Framebuffer, at: int) -> None:
+    def see(self, target: moderngl.Framebuffer, at: int, size: tuple[int, int]) -> None:
         """See `Tape.see`."""
         if not self.recording:
-            super().see(target, at)
+            super().see(target, at, size)
             return
         began = time.perf_counter_ns()
-        super().see(target, at)
+        super().see(target, at, size)
         seen = time.perf_counter_ns()
         for taken in self._alone.take(target, at):
             np.copyto(self._slot, taken.pixels)

@@ -21,7 +21,6 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -34,12 +33,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import UserError
+from live.claims import Claim, claim
 from live.codecs import H264, Format, even, suffixed
 from live.film import ERRORS, Film, reason
 from live.film_sound import Sound
 from live.losses import Lost, Missing, Repeated, Repeats, joined
 from live.offscreen import is_software
-from live.outfile import claim, unclaim
 from live.reserve import Reserve
 
 _log = logging.getLogger(__name__)
@@ -81,15 +80,16 @@ class Tap:
     def take(self, source: moderngl.Framebuffer, show_time_ns: int) -> list[Taken]:
         """Begin to read the picture of `show_time_ns`; return the one that has arrived, if any.
 
-        Raises ValueError if `source` has another size.
+        Raises ValueError if `source` has another size; a window's own framebuffer, whose number
+        is 0, does not know it.
         """
-        if source.size != self.size:
+        if source.glo != 0 and source.size != self.size:
             raise ValueError(f"a tap of {self.size} cannot read a picture of {source.size}")
         if self._direct:
-            source.read_into(self._rows, components=4)
+            source.read_into(self._rows, self.size, components=4)
             return [Taken(self._rows[::-1], show_time_ns)]
         buffer = self._idle.popleft()
-        source.read_into(buffer, components=4)
+        source.read_into(buffer, self.size, components=4)
         self._read.append((buffer, show_time_ns))
         return [] if self._idle else [self._arrived()]
 
@@ -173,6 +173,7 @@ class Recorder:
         self.told: Callable[[], None] | None = None  # called a second of film by the encoder
         self.first_ns: int | None = None  # show time of the first picture
         self._encoder: str | None = None
+        self._claim: Claim | None = None
         self._complete = False
         self._format = format
         self._overwrite = overwrite
@@ -212,6 +213,8 @@ class Recorder:
         """What has become of the film by now, in words."""
         if self.failed is not None:
             return f"stopped: {self.failed}"
+        if self._abandoned:
+            return "cut off: the program ended before it was complete"
         return "complete" if self._complete else "recording"
 
     @property
@@ -232,9 +235,8 @@ class Recorder:
             return 0
         return max(0, int((show_time_ns - self.first_ns) * self._rate / 1_000_000_000))
 
-    @property
-    def missing(self) -> list[Missing]:
-        """The pictures that the film lacks up to now, those in a row together.
+    def missing(self, newest: int | None = None) -> list[Missing]:
+        """The pictures that the film lacks up to now, those in a row together; or the newest runs.
 
         The encoder was behind, the recording failed, or it was not complete in time.
         """
@@ -242,12 +244,12 @@ class Recorder:
         for number, show_time_ns in self._pending.copy() if self._abandoned else ():
             waiting.add(number, show_time_ns)
         lost = (self._not_taken, self._not_encoded, waiting)
-        return joined(run for part in lost for run in part.runs())
+        runs = joined(run for part in lost for run in part.runs(newest))
+        return runs if newest is None else runs[-newest:]
 
-    @property
-    def repeated(self) -> list[Repeated]:
-        """The frames of the film up to now that repeat the one before, to fill gaps."""
-        return self._repeats.runs()
+    def repeated(self, newest: int | None = None) -> list[Repeated]:
+        """The frames of the film up to now that repeat the one before; or the newest runs."""
+        return self._repeats.runs(newest)
 
     def start(self) -> Path:
         """Make the file and begin to encode; return the path, a free name beside the wished one.
@@ -308,6 +310,7 @@ class Recorder:
         self._thread.join(timeout_s)
         if self._thread.is_alive() and not self._abandoned:
             self._abandoned = True
+            self._tell()
             _log.warning(
                 "%s: not complete when the program ended: its last half second may be missing, "
                 "what lies before can be played",
@@ -341,7 +344,8 @@ class Recorder:
         self._thread.start()
 
     def _made(self) -> tuple[Film, Reserve]:
-        self.path = claim(suffixed(self.path, self._format), overwrite=self._overwrite)
+        self._claim = claim(suffixed(self.path, self._format), overwrite=self._overwrite)
+        self.path = self._claim.path
         reserve = Reserve(self.path, float(self._rate))
         sound = Sound(self._sound.rate, self._sound.channels) if self._sound else None
         try:
@@ -401,6 +405,8 @@ class Recorder:
     def _wrote(self, film: Film, reserve: Reserve) -> None:
         """Count a frame, give the film its sound, and see that the next one has room."""
         self._written += 1
+        if self._written == 1 and self._claim is not None:
+            self._claim.keep()
         if self._sound is not None:
             film.hear(self._sound.take(self._end_ns))
         if self._written * self._rate.denominator % self._rate.numerator < self._rate.denominator:
@@ -428,6 +434,7 @@ class Recorder:
             self._remove()
         if failure:
             self._fail(f"{self.path}: {failure}")
+            self._tell()
         else:
             self._complete = True
 
@@ -440,8 +447,8 @@ class Recorder:
         _log.error("recording stopped, the show goes on: %s", failure)
 
     def _remove(self) -> None:
-        with suppress(OSError):  # gone already, with its folder perhaps
-            unclaim(self.path)
+        if self._claim is not None:
+            self._claim.give_up()
 
 
 def _index(place: Fraction, at_least: int) -> int:

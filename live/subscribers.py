@@ -11,7 +11,8 @@ from live.patterns import matching
 
 LIFETIME = 60_000_000_000  # since somebody last subscribed; a desk that is gone is forgotten
 EVERY = 50_000_000  # between two values of one address: 20 a second
-MOST = 32  # at once
+MOST = 32  # at once...
+MOST_OF_A_HOST = 4  # ...whose address anybody on the network can pretend to have
 
 
 @dataclass(slots=True)
@@ -36,6 +37,9 @@ class Subscribers:
         self._all = {known: one for known, one in self._all.items() if one.until > at}
         if who not in self._all and len(self._all) >= MOST:
             raise ValueError(f"{MOST} have subscribed already")
+        ports = sum(host == who[0] for host, _ in self._all)
+        if who not in self._all and ports >= MOST_OF_A_HOST:
+            raise ValueError(f"{MOST_OF_A_HOST} ports of {who[0]} have subscribed already")
         self._all[who] = _Subscriber(pattern, at + LIFETIME)
 
     def due(self, address: str, args: Sequence[Value], at: int) -> list[Sender]:

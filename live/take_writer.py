@@ -7,7 +7,6 @@ import json
 import logging
 import platform
 import queue
-import shutil
 import threading
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -119,14 +118,20 @@ class TakeWriter:
         """The show will have faded out at show time `at` (ns)."""
         self._put(Ended(at))
 
+    def discard(self) -> None:
+        """Nothing was performed: the file goes when this is closed."""
+        self.spooled = True
+
     def close(self, timeout_s: float = 1.0) -> None:
         """Write what waits, unless the disk hangs."""
         if self._thread.ident is None:
             self._file.close()
-            return
-        with suppress(queue.Full):
-            self._waiting.put(None, timeout=timeout_s)
-            self._thread.join(timeout_s)
+        else:
+            with suppress(queue.Full):
+                self._waiting.put(None, timeout=timeout_s)
+                self._thread.join(timeout_s)
+        if self.spooled:
+            self.path.unlink(missing_ok=True)
 
     def _put(self, record: Event | dict[str, Any] | Path) -> None:
         if self._full:
@@ -146,9 +151,9 @@ class TakeWriter:
             try:
                 if isinstance(record, Path):
                     self._move(record)
-                else:
-                    lines = _line(record) if isinstance(record, dict) else _event_line(record)
-                    _write_all(self._file, lines)
+                    continue
+                lines = _line(record) if isinstance(record, dict) else _event_line(record)
+                _write_all(self._file, lines)
             except OSError as error:
                 self.lost += 1
                 self._failed = True  # a gap would make another performance of what follows
@@ -157,10 +162,21 @@ class TakeWriter:
         self._file.close()
 
     def _move(self, wished: Path) -> None:
-        path = free_name(wished)
-        file = path.open("xb", buffering=0)
-        with self.path.open("rb") as old:
-            shutil.copyfileobj(old, file)
+        """Go on beside a film; where that cannot be, aside as before, for the next film perhaps."""
+        path, file = wished, None
+        try:
+            path = free_name(wished)
+            file = path.open("xb", buffering=0)
+            with self.path.open("rb") as old:
+                while part := old.read(1 << 20):
+                    _write_all(file, part)
+        except OSError as error:
+            self.spooled = True
+            log.error("the take cannot be %s: %s", path, error.strerror or error)
+            if file is not None:
+                file.close()
+                path.unlink(missing_ok=True)
+            return
         self._file.close()
         self.path.unlink()
         self.path, self._file = path, file

@@ -18,13 +18,14 @@ import moderngl
 
 from live.codecs import CODECS, H264, Format, From, even
 from live.recorder import Recorder, Soundtrack, Tap
-from live.sidecar import Facts, Marker, Sidecar
+from live.sidecar import Facts, Sidecar
 
 log = logging.getLogger(__name__)
 
 # ns of show time for which a new size stands still before its file begins: dragging the edge of a
 # window passes through dozens of sizes, and each of them would else become a file.
 _SETTLED = 500_000_000
+MOST_SAID = 100  # different texts
 
 Listen: TypeAlias = Callable[[], Soundtrack]
 """Begins to put what is heard from now on into a new track."""
@@ -86,6 +87,7 @@ class Tape:
         self._tap: Tap | None = None
         self._no_tap: str | None = None  # why there is none
         self._films: list[Sidecar] = []
+        self._said: set[tuple[str, str]] = set()
         self._newest: Sidecar | None = None  # film of the recording that goes on, or has failed
 
     @property
@@ -101,13 +103,15 @@ class Tape:
     @property
     def status(self) -> Status:
         """How the recording stands."""
+        failed = self._failed
         if not self._films:
-            return Status(False, False, 0, 0.0, "")
+            name = "" if self._wished is None else self._wished.name
+            return Status(self.recording, failed is not None, 0, 0.0, failed or name)
         recorder = self._films[-1].recorder
         frames = recorder.counts.written
         seconds = frames / self.wanted.fps
-        text = self._failed or recorder.path.name
-        return Status(self.recording, self._failed is not None, frames, seconds, text)
+        text = failed or recorder.path.name
+        return Status(self.recording, failed is not None, frames, seconds, text)
 
     @property
     def counts(self) -> dict[str, Any]:
@@ -147,10 +151,10 @@ class Tape:
         date and time. What it cannot be is logged.
         """
         if self.recording:
-            log.warning("record/start: recording to %s already", self.path)
+            self._say_once("record/start", f"recording to {self._wished} already")
             return
         if name and (Path(name).name != name or name.startswith(".") or "\\" in name):
-            log.warning("record/start: %.80r is not a plain name", name)
+            self._say_once("record/start", f"{name!r:.80} is not a plain name")
             return
         self.stop()
         self._no_tap = None
@@ -166,16 +170,15 @@ class Tape:
     def mark(self, text: str, at: int) -> None:
         """Mark show time `at` (ns) in the film that is being recorded, if one is."""
         if not self.recording or self._newest is None:
-            log.warning("record/marker: nothing is being recorded")
-            return
-        markers = self._newest.markers
-        markers.append(Marker(text or f"marker {len(markers) + 1}", at))
+            self._say_once("record/marker", "nothing is being recorded")
+        elif not self._newest.mark(text, at):
+            self._say_once("record/marker", "too many of them, the others are left out")
 
-    def see(self, target: moderngl.Framebuffer, at: int) -> None:
-        """Record the picture of show time `at` (ns), if it is to be; never waits."""
-        if target.size != self._size:
+    def see(self, target: moderngl.Framebuffer, at: int, size: tuple[int, int]) -> None:
+        """Record the picture of show time `at` (ns), of that size, if it is to be; never waits."""
+        if size != self._size:
             self._end()
-            self._size, self._since = target.size, at
+            self._size, self._since = size, at
         if self._wished is None:
             return
         if self._tap is None and not self._failed and at - self._since >= _SETTLED:
@@ -184,10 +187,12 @@ class Tape:
             self._missed += 1
             return
         assert self._newest is not None
+        if self._newest.began is None:
+            self._newest.began = datetime.now().astimezone()
         for taken in self._tap.take(target, at):
             self._newest.recorder.offer(taken.pixels, taken.show_time_ns)
 
-    def close(self, timeout_s: float = 1.0) -> None:
+    def close(self, timeout_s: float = 5.0) -> None:
         """Complete the films; what is not complete after `timeout_s` seconds is left and logged.
 
         Such a file stays what a kill leaves: fragments that can be read. The frames that still
@@ -202,6 +207,12 @@ class Tape:
     def _failed(self) -> str | None:
         """Why the recording has ended by itself, if it has."""
         return self._no_tap or (None if self._newest is None else self._newest.recorder.failed)
+
+    def _say_once(self, address: str, text: str) -> None:
+        """A desk that floods is not to push the operator's other lines away."""
+        if (address, text) not in self._said and len(self._said) < MOST_SAID:
+            self._said.add((address, text))
+            log.warning("%s: %s", address, text)
 
     def _go_on(self, path: Path) -> None:
         """Begin a film, or the next one of another size, without waiting."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UserError
-from live.outfile import check_writable, claim, unclaim, write_json
+from live.outfile import check_writable, place, write_json
 
 
 def test_what_can_be_written_passes_and_is_left_alone(tmp_path: Path) -> None:
@@ -54,56 +54,14 @@ def test_records_are_json(tmp_path: Path) -> None:
         write_json("--stats", tmp_path / "nowhere" / "x.json", {})
 
 
-# Names that are taken at the beginning.
-
-
-@pytest.mark.parametrize("name", ["film.mp4", "pictures"])
-def test_a_name_that_is_free_is_claimed(tmp_path: Path, name: str) -> None:
-    wished = tmp_path / "new folder" / name
-    paths = [claim(wished) for _ in range(3)]
-    stem, suffix = wished.stem, wished.suffix
-    assert [path.name for path in paths] == [name, f"{stem}-2{suffix}", f"{stem}-3{suffix}"]
-    assert all(path.is_file() if suffix else path.is_dir() for path in paths)
-    assert claim(wished, overwrite=True) == wished
-    for path in paths:
-        unclaim(path)
-    assert not list(wished.parent.iterdir())
-
-
-def test_overwriting_empties_a_file_and_a_folder_of_pictures(tmp_path: Path) -> None:
-    (tmp_path / "film.mp4").write_text("old")
-    claim(tmp_path / "film.mp4", overwrite=True)
-    assert (tmp_path / "film.mp4").read_text() == ""
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for name in ("000000.png", "1000000.png"):
-        (folder / name).write_text("old")
-    assert claim(folder, overwrite=True) == folder
-    assert not list(folder.iterdir())
-
-
-@pytest.mark.parametrize("kept", ["notes.txt", "1.png", "000000.png.txt", "000000.jpg"])
-def test_a_folder_with_anything_else_in_it_is_never_emptied(tmp_path: Path, kept: str) -> None:
-    for name in ("000000.png", kept):
-        (tmp_path / name).write_text("old")
-    with pytest.raises(UserError, match="no picture of a film; name another folder"):
-        claim(tmp_path, overwrite=True)
-    assert len(list(tmp_path.iterdir())) == 2
-
-
-@pytest.mark.parametrize(
-    ("name", "why"),
-    [
-        ("file/a.mp4", "file is not a folder"),
-        ("file", "is not a folder"),
-        ("folder.mp4", "Is a directory"),
-        ("x" * 300, "File name too long"),
-    ],
-)
-def test_what_cannot_be_overwritten_is_one_line(tmp_path: Path, name: str, why: str) -> None:
-    (tmp_path / "file").write_text("")
-    (tmp_path / "folder.mp4").mkdir()
-    with pytest.raises(UserError, match=why) as caught:
-        claim(tmp_path / name, overwrite=True)
-    assert "\n" not in str(caught.value)
-    assert (tmp_path / "file").exists()
+def test_a_file_gets_a_name_that_nobody_has(tmp_path: Path) -> None:
+    wished = tmp_path / "x.json"
+    for text, name in (("a", "x.json"), ("b", "x-2.json"), ("c", "x-3.json")):
+        written = tmp_path / "written"
+        written.write_text(text)
+        assert place(written, wished) == tmp_path / name
+        assert (tmp_path / name).read_text() == text
+        assert not written.exists()
+    (tmp_path / "written").write_text("d")
+    assert place(tmp_path / "written", wished, overwrite=True) == wished
+    assert wished.read_text() == "d"

@@ -274,7 +274,7 @@ def test_a_picture_that_cannot_be_composed_leaves_the_last_one_as_it_was(perform
 def test_the_recording_has_the_overlay_in_it(perform):
     taped = []
     tape = SimpleNamespace(
-        see=lambda target, at: taped.append(target.read(components=3)),
+        see=lambda target, at, size: taped.append(target.read(components=3)),
         wanted=Wanted(60),
         status=Status(True, False, 0, 0.0, "show.mp4"),
     )

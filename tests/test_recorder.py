@@ -411,12 +411,12 @@ def test_what_is_not_encoded_in_time_is_left_and_said(
     assert fragments == [i * 10 for i in range(len(fragments))]
     counts = recorder.counts
     assert (counts.written, counts.dropped, counts.files) == (20, 5, 1)
-    assert recorder.missing == [(2_000 * MS, 2_400 * MS, 5)]
+    assert recorder.missing() == [(2_000 * MS, 2_400 * MS, 5)]
     held.set()
     recorder.close()
     assert recorder.counts.written == 21  # the one in work; the others are not waited for
     assert recorder.counts.dropped == 4
-    assert recorder.missing == [(2_100 * MS, 2_400 * MS, 4)]
+    assert recorder.missing() == [(2_100 * MS, 2_400 * MS, 4)]
 
 
 def test_a_file_made_in_mid_show_takes_frames_at_once(
@@ -455,15 +455,15 @@ def test_what_is_missing_and_what_is_repeated_is_named(
         time.sleep(0.001)
     for half in range(40, 64):  # twice as many as the film takes; one in work, eight waiting
         recorder.offer(flat(100), start + half * 50 * MS)
-    assert recorder.missing == [(start + 2850 * MS, start + 3150 * MS, 4)]
+    assert recorder.missing() == [(start + 2850 * MS, start + 3150 * MS, 4)]
     held.set()
     assert all(encoded.acquire(timeout=60) for _ in range(9))
     recorder.offer(flat(200), start + 3200 * MS)
     recorder.close()
     counts = recorder.counts
     assert (counts.written, counts.dropped, counts.early, counts.duplicated) == (33, 15, 11, 3)
-    assert counts.dropped - counts.early == sum(run.pictures for run in recorder.missing)
-    assert recorder.repeated == [(29, 3)]
+    assert counts.dropped - counts.early == sum(run.pictures for run in recorder.missing())
+    assert recorder.repeated() == [(29, 3)]
 
 
 def test_a_good_show_keeps_no_names(tmp_path: Path) -> None:
@@ -474,7 +474,7 @@ def test_a_good_show_keeps_no_names(tmp_path: Path) -> None:
         while recorder._pending:
             time.sleep(0.001)
     recorder.close()
-    assert (recorder.missing, recorder.repeated) == ([], [])
+    assert (recorder.missing(), recorder.repeated()) == ([], [])
     assert recorder.counts.early == recorder.counts.dropped == 19
 
 
@@ -500,7 +500,7 @@ def test_pictures_lost_on_both_threads_are_one_run(
     recorder.offer(flat(0), (first + 5) * 100 * MS)
     recorder.close()
     written = recorder.counts.written
-    (run,) = recorder.missing
+    (run,) = recorder.missing()
     assert run == (written * 100 * MS, (first + 5) * 100 * MS, first + 6 - written)
 
 
@@ -550,7 +550,7 @@ def test_the_disk_is_watched_while_a_gap_is_filled(
     recorder.close()
     assert recorder.failed is not None
     assert recorder.counts.written == 500
-    assert recorder.missing == [(3_600_000 * MS, 3_600_000 * MS, 1)]
+    assert recorder.missing() == [(3_600_000 * MS, 3_600_000 * MS, 1)]
 
 
 def test_a_recording_ends_before_it_eats_the_reserve(

@@ -139,7 +139,8 @@ def test_what_is_recorded_can_be_chosen(perform, tmp_path, tap):
     recorded_until(stage, 2.5)
     if tap == "output":
         stage.output.screen.clear(1.0, 0.0, 0.0, 1.0)
-        tape.see(stage.output.screen, stage.show_time(stage.clock.now()) + SECOND // 30)
+        at = stage.show_time(stage.clock.now()) + SECOND // 30
+        tape.see(stage.output.screen, at, SIZE)
     tape.close(60)
     frames = decoded(tmp_path / "x.mkv")
     bar = frames[100][0, 5]  # of the desktop, at the top left

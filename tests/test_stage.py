@@ -413,7 +413,7 @@ def test_a_recorder_that_fails_in_mid_show_does_not_end_it(perform):
     class FullDisk:
         wanted = Wanted(60)
 
-        def see(self, target, at):
+        def see(self, target, at, size):
             raise UserError("the disk is full")
 
     stage, _ = perform(tape=FullDisk())

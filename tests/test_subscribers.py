@@ -48,9 +48,19 @@ def test_who_is_silent_for_a_minute_is_forgotten() -> None:
 
 def test_a_network_full_of_strangers_is_not_remembered() -> None:
     subscribers = Subscribers()
-    for port in range(MOST):
-        subscribers.add(("10.0.0.2", port), "", 0)
+    for number in range(MOST):
+        subscribers.add((f"10.0.1.{number}", 1), "", 0)
     with pytest.raises(ValueError, match="32 have subscribed already"):
         subscribers.add(PHONE, "", 0)
-    subscribers.add(("10.0.0.2", 0), "", 0)
+    subscribers.add(("10.0.1.0", 1), "", 0)
     subscribers.add(PHONE, "", LIFETIME)
+
+
+def test_one_host_has_few_ports() -> None:
+    """Its address may be pretended: nobody is to be flooded in its name."""
+    subscribers = Subscribers()
+    for port in range(4):
+        subscribers.add(("10.0.0.2", port), "", 0)
+    with pytest.raises(ValueError, match=r"4 ports of 10\.0\.0\.2"):
+        subscribers.add(("10.0.0.2", 4), "", 0)
+    subscribers.add(("10.0.0.2", 3), "", 0)

@@ -545,3 +545,42 @@ def test_a_folder_whose_name_is_no_text_has_takes_too(folder):
     writer.begin(load_setlist(odd / "show.toml"), 0, datetime(2026, 11, 25))
     writer.close()
     assert read_take(odd / "night.take").setlist.file == odd / "show.toml"
+
+
+def test_a_take_that_cannot_move_stays_aside_for_the_next_film(folder, caplog):
+    """Beside a film in a folder that cannot be written to, or under a name that cannot be."""
+    setlist = load_setlist(folder / "show.toml")
+    writer = TakeWriter(folder / "aside.take", spooled=True)
+    writer.begin(setlist, 0, datetime(2026, 11, 25, 21, 4))
+    writer.start()
+    writer.obeyed(1, Message("psi", (0.5,)))
+    writer.move(folder / ("x" * 300 + ".take"))
+    writer.obeyed(2, Message("psi", (0.6,)))
+    while not caplog.records:
+        time.sleep(0.001)
+    assert "the take cannot be" in caplog.text
+    assert writer.spooled
+    writer.move(folder / "night.take")
+    writer.obeyed(3, Message("psi", (0.7,)))
+    writer.close()
+    assert [event.at for event in read_take(folder / "night.take").events] == [1, 2, 3]
+    assert not (folder / "aside.take").exists()
+
+
+def test_a_take_of_which_nothing_came_leaves_its_name(folder):
+    writer = TakeWriter(folder / "night.take")
+    writer.begin(load_setlist(folder / "show.toml"), 0, datetime(2026, 11, 25, 21, 4))
+    writer.start()
+    writer.discard()
+    writer.close()
+    TakeWriter(folder / "night.take").close()
+
+
+def test_a_show_that_cannot_begin_leaves_no_take(tmp_path):
+    command = [sys.executable, "-m", "live", "play", "--headless", "--seconds", "1"]
+    command += ["--take", "t.take", "--record", "/proc/nowhere/y.mp4", "--osc", "127.0.0.1:0"]
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "cannot record to /proc/nowhere/y.mp4" in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -15,8 +15,10 @@ import pytest
 
 import live.film
 import live.recorder
+import live.sidecar
 import live.tape
 from engine.errors import UserError
+from live.sidecar import NEWEST
 from live.tape import Tape, Wanted
 
 MS = 1_000_000
@@ -63,7 +65,7 @@ def taped(gl: moderngl.Context, path: Path, **wanted: Any) -> Tape:
 def show(tape: Tape, target: moderngl.Framebuffer, since_ms: int, frames: int) -> int:
     """So many frames, 100 ms apart; return when the next one comes."""
     for frame in range(frames):
-        tape.see(target, (since_ms + frame * 100) * MS)
+        tape.see(target, (since_ms + frame * 100) * MS, target.size)
     return since_ms + frames * 100
 
 
@@ -371,3 +373,71 @@ def test_an_odd_size_is_said_before_the_show(gl: moderngl.Context, tmp_path: Pat
     assert said.endswith("a.mp4 is 66x32: the last row or column of 65x32 is there twice")
     tape.close(60)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_film_that_is_overwritten_is_there_until_the_first_picture(
+    gl: moderngl.Context, tmp_path: Path, drawn: Draw
+) -> None:
+    (tmp_path / "a.mp4").write_text("yesterday's")
+    taped(gl, tmp_path / "a.mp4", overwrite=True).close(60)  # nothing was recorded
+    assert (tmp_path / "a.mp4").read_text() == "yesterday's"
+    tape = taped(gl, tmp_path / "a.mp4", overwrite=True)
+    show(tape, drawn(SMALL), 0, 3)
+    tape.close(60)
+    assert films(tmp_path) == {"a.mp4": (3, SMALL)}
+    assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "a.mp4.json"}
+
+
+def test_what_the_end_cuts_off_is_named(
+    gl: moderngl.Context, tmp_path: Path, drawn: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tape = taped(gl, tmp_path / "a.mp4")
+    at = show(tape, drawn(SMALL), 0, 4)
+    while tape._films[0].recorder._pending:
+        time.sleep(0.001)
+    stuck = threading.Event()
+    monkeypatch.setattr(live.film.Film, "write", lambda *given: stuck.wait(30))
+    show(tape, drawn(SMALL), at, 5)
+    tape.close(0.05)
+    said = sidecar(tmp_path / "a.mp4")
+    stuck.set()
+    assert said["state"].startswith("cut off")
+    assert said["missing"] == [[0.4, 0.8, 5]]
+    assert said["frames"]["dropped"] == 5
+
+
+def test_while_it_records_a_sidecar_tells_the_newest_losses_and_all_in_the_end(
+    gl: moderngl.Context, tmp_path: Path, drawn: Draw
+) -> None:
+    """An hour of a 50 Hz projector has 36,000 of them; to write all every second would be felt."""
+    tape = taped(gl, tmp_path / "a.mp4")
+    target, film = drawn(SMALL), tape._films[0]
+    for number in range(3 * NEWEST):
+        tape.see(target, number * 200 * MS, SMALL)  # every second frame
+        while film.recorder._pending:
+            time.sleep(0.0001)
+    film.write()
+    assert len(sidecar(tmp_path / "a.mp4")["repeated"]) == NEWEST
+    tape.close(60)
+    assert len(sidecar(tmp_path / "a.mp4")["repeated"]) == 3 * NEWEST - 1
+
+
+def test_markers_end_somewhere_and_that_is_said_once(
+    gl: moderngl.Context,
+    tmp_path: Path,
+    drawn: Draw,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live.sidecar, "MOST_MARKERS", 3)
+    tape = taped(gl, tmp_path / "a.mp4")
+    tape.mark("before", 0)
+    show(tape, drawn(SMALL), 0, 2)
+    for _ in range(9):
+        tape.mark("", 100 * MS)
+    tape.close(60)
+    assert len(sidecar(tmp_path / "a.mp4")["markers"]) == 3
+    assert len(caplog.records) == 1
+    tape.mark("after", 0)
+    tape.mark("after", 0)
+    assert len(caplog.records) == 2
