@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import os
 import platform
 import queue
 import threading
+import time
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -39,6 +41,7 @@ from live.take import (
 
 log = logging.getLogger(__name__)
 
+KEPT_EVERY_S = 1.0
 WAITING = 50_000  # lines that may wait for a slow disk: ten minutes of samples at 60 a second
 
 
@@ -61,6 +64,7 @@ class TakeWriter:
         self._waiting: queue.Queue[Event | dict[str, Any] | Path | None] = queue.Queue(WAITING)
         self._full = False
         self._failed = False
+        self._kept = time.monotonic()
         try:
             self._file: BinaryIO = path.open("xb", buffering=0)
         except FileExistsError as error:
@@ -154,12 +158,20 @@ class TakeWriter:
                     continue
                 lines = _line(record) if isinstance(record, dict) else _event_line(record)
                 _write_all(self._file, lines)
+                self._keep()
             except OSError as error:
                 self.lost += 1
                 self._failed = True  # a gap would make another performance of what follows
                 said = error.strerror or str(error)
                 log.error("the take %s ends here, the show goes on: %s", self.path, said)
         self._file.close()
+
+    def _keep(self) -> None:
+        """Have the disk itself keep it, now and then: the power may go, too."""
+        now = time.monotonic()
+        if now - self._kept >= KEPT_EVERY_S:
+            self._kept = now
+            os.fsync(self._file.fileno())
 
     def _move(self, wished: Path) -> None:
         """Go on beside a film; where that cannot be, aside as before, for the next film perhaps."""

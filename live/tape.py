@@ -147,6 +147,9 @@ class Tape:
     def begin(self, name: str, at: int) -> None:
         """Begin a film in mid-show, at show time `at` (ns), unless one goes on.
 
+        Opening the encoder, on its thread, holds Python's lock meanwhile: 3 to 6 ms for H.264 at
+        1280x720, 15 for AV1.
+
         name: a plain name that nobody outside the films' folder can be meant by, "" for one with
         date and time. What it cannot be is logged.
         """

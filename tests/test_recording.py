@@ -36,6 +36,7 @@ from live.tape import Tape, Wanted
 from live.terminal import Terminal
 from tests.test_overlaid import SETLIST
 from tests.test_stage import Eye, Script, turned_until
+from tests.xvfb import xvfb
 
 SIZE = (160, 90)
 LOSSLESS = Format("ffv1", "rgb")
@@ -244,7 +245,7 @@ def test_a_subscriber_is_told_over_the_network_and_nobody_else(perform, tmp_path
 
 
 def test_what_is_killed_in_mid_show_is_there_up_to_its_last_second(tmp_path):
-    """All processes at once, as when the power goes."""
+    """All processes at once."""
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     command = [sys.executable, "-m", "live", "play", "--headless", "--device", "cpu"]
     command += ["--seconds", "60", "--record", "x.mp4", "--size", "320x180", "--osc", "127.0.0.1:0"]
@@ -307,3 +308,20 @@ def heard_and_seen(path, rate):
         for block in film.decode(audio=0):
             sound.append(block.to_ndarray()[0])
     return flashes, np.concatenate(sound)
+
+
+def test_the_output_is_recorded_as_large_as_the_screen(tmp_path):
+    """A full screen's own framebuffer says that it is as large as the window was."""
+    with xvfb(640, 480) as display:
+        environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "DISPLAY": display}
+        command = [sys.executable, "-m", "live", "play", "--fullscreen", "--size", "320x180"]
+        command += ["--seconds", "2", "--device", "cpu", "--osc", "127.0.0.1:0"]
+        command += ["--tap", "output", "--codec", "ffv1", "--record", "x.mkv"]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.glob("*.mkv")] == ["x.mkv"]
+    last = decoded(tmp_path / "x.mkv")[-20]
+    assert last.shape == (480, 640, 3)
+    assert last[:, 100:540].mean() > 20  # the flower is as high as the screen, in its middle
+    assert last[-40:, 200:440].any()
+    assert last[:40, 200:440].any()
