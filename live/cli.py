@@ -106,7 +106,7 @@ def _share(text: str) -> tuple[int, int]:
 
 
 def _finite(value: float | list[float] | None) -> float | list[float] | None:
-    """A range lets "nan" pass: it is neither less nor more than anything."""
+    """Ranges of Click let "nan" pass, which is neither less nor more than anything."""
     numbers = value if isinstance(value, list) else [value]
     if any(number is not None and not math.isfinite(number) for number in numbers):
         raise typer.BadParameter("it must be a finite number")

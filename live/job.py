@@ -154,10 +154,10 @@ class Job:
 
         What cannot be removed is left.
         """
-        for path, _ in self._own():
-            with suppress(OSError):
-                remove(path)
         with suppress(OSError):
+            for path, _ in self._own():
+                with suppress(OSError):
+                    remove(path)
             _discard(self.folder)
 
     def _own(self) -> list[tuple[Path, re.Match[str]]]:

@@ -1,6 +1,9 @@
 """Options whose values are wrong: said at once, with what is accepted."""
 
+import math
+
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from live import bench, cli
@@ -46,6 +49,14 @@ def test_a_render_takes_seconds_that_there_are(option: str, number: str) -> None
     done = CliRunner().invoke(cli.app, ["render", "x.take", "-o", "x.mp4", f"{option}={number}"])
     assert done.exit_code == 2, done.exception
     assert option in done.output
+
+
+def test_ranges_that_let_nan_pass_are_not_all_there_is() -> None:
+    for number in (math.nan, math.inf, [1.0, math.nan]):
+        with pytest.raises(typer.BadParameter, match="finite"):
+            cli._finite(number)
+    for number in (None, 1.0, [], [1.0]):
+        assert cli._finite(number) == number
 
 
 @pytest.mark.parametrize("option", ["--size=SxS", "--part=S/S", "--part=٢/٨", "--size=16x٩٩"])
