@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import sys
 import traceback
@@ -16,6 +17,7 @@ from engine.errors import UserError
 from live.codecs import CODECS, TAPS
 from live.overlay.state import NAMES
 from live.performance import Options, perform, place
+from live.rerun import LONGEST_S
 from live.setlist import SetList, bundled, load_setlist
 from live.take import Take, check_files
 from live.take_reader import read_take
@@ -51,9 +53,9 @@ def main() -> None:
 
 
 def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.lower().partition("x")
-    if width.isdecimal() and height.isdecimal():
-        size = int(width), int(height)
+    sides = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text.lower(), re.ASCII)
+    if sides:
+        size = int(sides[1]), int(sides[2])
         if all(16 <= side <= 16384 for side in size):
             return size
     raise typer.BadParameter(f"{text!r} is not a size like 1920x1080")
@@ -97,10 +99,18 @@ def _tap(name: str) -> str:
 
 
 def _share(text: str) -> tuple[int, int]:
-    number, _, shares = text.partition("/")
-    if number.isdecimal() and shares.isdecimal() and 1 <= int(number) <= int(shares):
-        return int(number), int(shares)
+    share = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
+    if share and 1 <= int(share[1]) <= int(share[2]):
+        return int(share[1]), int(share[2])
     raise typer.BadParameter(f"--part {text!r} is not like 2/8")
+
+
+def _finite(value: float | list[float] | None) -> float | list[float] | None:
+    """Ranges of Click let "nan" pass, which is neither less nor more than anything."""
+    numbers = value if isinstance(value, list) else [value]
+    if any(number is not None and not math.isfinite(number) for number in numbers):
+        raise typer.BadParameter("it must be a finite number")
+    return value
 
 
 def _words(context: typer.Context) -> dict[str, str]:
@@ -306,17 +316,40 @@ def render(
     ],
     size: Annotated[str, typer.Option(metavar="WxH", help="Of the picture.")] = "1920x1080",
     fps: Annotated[
-        float, typer.Option(metavar="N", min=1, max=240, help="Frames a second.")
+        float,
+        typer.Option(metavar="N", min=1, max=240, callback=_finite, help="Frames a second."),
     ] = 60.0,
     begin: Annotated[
-        float, typer.Option("--from", metavar="S", min=0, help="Second of the show to begin at.")
+        float,
+        typer.Option(
+            "--from",
+            metavar="S",
+            min=0,
+            max=LONGEST_S,
+            callback=_finite,
+            help="Second of the show to begin at.",
+        ),
     ] = 0.0,
     end: Annotated[
-        float | None, typer.Option("--to", metavar="S", min=0, help="Second of the show to end at.")
+        float | None,
+        typer.Option(
+            "--to",
+            metavar="S",
+            min=0,
+            max=LONGEST_S,
+            callback=_finite,
+            help="Second of the show to end at.",
+        ),
     ] = None,
     at: Annotated[
         list[float] | None,
-        typer.Option(metavar="S", min=0, help="Make a still of that second; may be repeated."),
+        typer.Option(
+            metavar="S",
+            min=0,
+            max=LONGEST_S,
+            callback=_finite,
+            help="Make a still of that second; may be repeated.",
+        ),
     ] = None,
     codec: Codec = None,
     chroma: Chroma = None,

@@ -6,9 +6,11 @@
         000000.mov      frames 0 to 191
         000002.mov      ...
 
-Parts are films by themselves and depend on nothing but the two files: they can be made in any
-order, at once, on several machines that see the folder, and again after whatever interruption. A
-part has its name only when it is whole. In the end they are joined, and the folder goes.
+Parts are films by themselves. They depend on the two files and on what those name: the networks,
+the latents and the holding picture, which lie at the same absolute paths for whoever makes a part.
+So they can be made in any order, at once, on several machines that see all that, and again after
+whatever interruption. The folder has its name only when both files are in it, a part only when it
+is whole. In the end they are joined, and the folder goes, unless it holds anything else.
 """
 
 from __future__ import annotations
@@ -17,36 +19,59 @@ import hashlib
 import json
 import os
 import platform
-import shutil
-import tempfile
+import re
+import time
+import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Annotated, TypeAlias
 
 import psutil
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from engine.errors import UserError
-from live.codecs import Format
+from live.codecs import CODECS, Format
+from live.outfile import sync, sync_names
 from live.overlay.state import Name
-from live.rerun import Rerun
+from live.rerun import LONGEST_S, Rerun
 from live.setlist import SetList
 from live.take import Take, latents, sha256_of
 from live.take_reader import read_take
 
 PART_S = 4.0  # what an interruption costs at the most, in seconds of the film
+STALE_S = 86_400.0  # after which nobody is still writing what is unfinished
+_LARGEST = 1 << 16  # bytes of job.json
+_OWN = re.compile(r"\d{6,}|(?:\d{6,}|whole)~(?P<machine>[\w-]+)~(?P<pid>\d{1,9})", re.ASCII)
+"""Names in the folder, without the film's ending: a part, or what somebody has not finished."""
+_BEGUN = re.compile(r"\.begun~(?P<machine>[\w-]+)~(?P<pid>\d{1,9})~[0-9a-f]{32}", re.ASCII)
+"""Beside it: the folder until it has both files."""
+_PICTURE = re.compile(r"\d{6,}\.png(\.tmp)?", re.ASCII)  # FFmpeg's name until one is whole
+
+
+def _rate(text: str) -> str:
+    if not re.fullmatch(r"[1-9]\d{0,5}(/[1-9]\d{0,3})?", text, re.ASCII):
+        raise ValueError("is no fraction")
+    if not 1 <= Fraction(text) <= 240:
+        raise ValueError("is not 1 to 240 frames a second")
+    return text
+
+
+Side: TypeAlias = Annotated[int, Field(ge=16, le=16384)]
+Second: TypeAlias = Annotated[float, Field(ge=0, le=LONGEST_S, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What every frame of a film depends on."""
+    """What every frame of a film depends on; its bounds hold where it is read."""
 
     source: str  # SHA-256 of what it is made from
-    size: tuple[int, int]
-    fps: str  # a fraction
-    begin: float  # seconds of the performance
-    end: float | None
+    size: tuple[Side, Side]
+    fps: Annotated[str, AfterValidator(_rate)]  # a fraction, 1 to 240
+    begin: Second  # of the performance
+    end: Second | None
     codec: str
     chroma: str
     overlay: Name | None  # None leaves it to the show
@@ -63,13 +88,19 @@ class Brief:
         return Format(self.codec, self.chroma)
 
 
-_BRIEF = TypeAdapter(Brief)
+def _encoded(brief: Brief) -> Brief:
+    if brief.codec not in CODECS or brief.chroma not in CODECS[brief.codec].pixels:
+        raise ValueError("no such codec")
+    return brief
+
+
+_BRIEF: TypeAdapter[Brief] = TypeAdapter(Annotated[Brief, AfterValidator(_encoded)])
 
 
 class Job:
     """The folder of a film in the making, and the performance that is filmed; see `open_job`.
 
-    Raises UserError where the film would have no frame.
+    Raises UserError where the film would have no frame, or be longer than a day.
     """
 
     def __init__(self, folder: Path, brief: Brief, take: Take) -> None:
@@ -83,6 +114,9 @@ class Job:
         if not self.frames:
             lasts = f"the performance lasts {rerun.seconds:.1f} s"
             raise UserError(f"there is nothing to film: {lasts}")
+        if self.frames.stop - self.frames.start > LONGEST_S * brief.rate:  # a len() has its bounds
+            lasts = f"the performance lasts {rerun.seconds / 3600:.1f} h"
+            raise UserError(f"{lasts}, and a film a day at the most: say where to end, --to")
         length = max(1, round(PART_S * brief.rate))
         starts = self.frames[::length]
         self.parts = [range(n, min(n + length, self.frames.stop)) for n in starts]
@@ -98,18 +132,42 @@ class Job:
 
     def unfinished(self, number: int) -> Path:
         """Where to write a part until it is whole: no other process writes there."""
-        return self.folder / f"{number:06}~{_machine()}~{os.getpid()}{self._suffix}"
+        return self.folder / f"{number:06}~{_mine()}{self._suffix}"
+
+    @property
+    def whole(self) -> Path:
+        """Where to join the parts: no other process writes there."""
+        return self.folder / f"whole~{_mine()}{self._suffix}"
 
     def tidy(self) -> None:
-        """Remove what processes of this machine that are gone have left unfinished."""
-        for left in self.folder.glob(f"*~{_machine()}~*{self._suffix}"):
-            pid = left.name.removesuffix(self._suffix).rpartition("~")[2]
-            if pid.isdecimal() and not psutil.pid_exists(int(pid)):
-                remove(left)
+        """Remove what processes of this machine that are gone have left unfinished.
+
+        Those of other machines cannot be asked: what they leave goes after a day.
+        """
+        for path, name in self._own():
+            if _is_left(path, name):
+                with suppress(OSError):
+                    remove(path)
 
     def remove(self) -> None:
-        """The film is made: the folder goes."""
-        shutil.rmtree(self.folder)
+        """The film is made: its parts and files go, and the folder unless it holds anything else.
+
+        What cannot be removed is left.
+        """
+        with suppress(OSError):
+            for path, _ in self._own():
+                with suppress(OSError):
+                    remove(path)
+            _discard(self.folder)
+
+    def _own(self) -> list[tuple[Path, re.Match[str]]]:
+        """What the folder holds of the film, besides the two files."""
+        found = []
+        for path in sorted(self.folder.iterdir()):
+            name = _OWN.fullmatch(path.name.removesuffix(self._suffix))
+            if name is not None and path.name.endswith(self._suffix):
+                found.append((path, name))
+        return found
 
     @property
     def _suffix(self) -> str:
@@ -121,20 +179,22 @@ def open_job(folder: Path, brief: Brief, write_take: Callable[[Path], None]) -> 
     """Go on with the film in the making in `folder`, or begin it.
 
     `write_take` writes the performance to a path, where it is not there yet. Raises UserError if
-    the folder holds another film, or cannot be written.
+    the folder holds another film or anything else, or cannot be written: it is then as it was.
     """
-    new = not folder.exists()
     try:
-        folder.mkdir(exist_ok=True)
-        _once(folder / "job.take", write_take)
-        _once(folder / "job.json", lambda path: _write_brief(path, brief))
+        if not (folder / "job.json").exists():
+            _begin(folder, brief, write_take)
         job = read_job(folder)
+        _see_that_it_is(job, brief)
+        job.tidy()
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror or error}") from error
-    except UserError:
-        if new:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
+    return job
+
+
+def _see_that_it_is(job: Job, brief: Brief) -> None:
+    if job.brief == brief:
+        return
     other = [
         f"{name} {there}, not {asked}"
         for (name, there), asked in zip(
@@ -142,22 +202,58 @@ def open_job(folder: Path, brief: Brief, write_take: Callable[[Path], None]) -> 
         )
         if there != asked and name != "source"
     ]
-    if job.brief != brief:
-        why = "; ".join(other) or "from a set list, take or latents that have changed since"
+    why = "; ".join(other) or "from a set list, take or latents that have changed since"
+    raise UserError(
+        f"{job.folder}: holds another film in the making ({why}): remove it, or name another file"
+    )
+
+
+def _begin(folder: Path, brief: Brief, write_take: Callable[[Path], None]) -> None:
+    """Make the folder with its two files, or nothing. Raises OSError, and UserError as `Job`.
+
+    Others may begin just now; what the first of them has written counts.
+    """
+    if folder.exists() and any(folder.iterdir()):
         raise UserError(
-            f"{folder}: holds another film in the making ({why}): remove it, or name another file"
+            f"{folder}: holds something else, and is where the film's parts would be: "
+            "move it, or name another file"
         )
-    job.tidy()
-    return job
+    for path in folder.parent.glob(".begun~*"):
+        name = _BEGUN.fullmatch(path.name)
+        if name is not None and _is_left(path, name):
+            with suppress(OSError):
+                _discard(path)
+    begun = folder.with_name(f".begun~{_mine()}~{uuid.uuid4().hex}")
+    try:
+        begun.mkdir()
+        write_take(begun / "job.take")
+        Job(folder, brief, read_take(begun / "job.take"))  # what has no frame is not begun
+        (begun / "job.json").write_text(json.dumps(asdict(brief), indent=2) + "\n")
+        sync(begun)
+        with suppress(OSError):
+            folder.rmdir()  # an empty one is only in the way on Windows
+        begun.rename(folder)
+        sync_names(folder.parent)
+    except OSError:
+        if not (folder / "job.json").exists():  # else somebody was faster
+            raise
+    finally:
+        with suppress(OSError):
+            _discard(begun)
 
 
 def read_job(folder: Path) -> Job:
     """The film in the making in a folder. Raises UserError if there is none that can be read."""
     path = folder / "job.json"
     try:
-        brief = _BRIEF.validate_json(path.read_bytes())
+        if not path.is_file():  # a pipe would be read for ever
+            raise OSError("no file")
+        with path.open("rb") as file:
+            brief = _BRIEF.validate_json(file.read(_LARGEST))
     except (OSError, ValidationError) as error:
-        raise UserError(f"{path}: is not of a film in the making: remove {folder}") from error
+        raise UserError(
+            f"{path}: is not of a film in the making: move {folder}, or name another file"
+        ) from error
     return Job(folder, brief, read_take(folder / "job.take"))
 
 
@@ -169,33 +265,44 @@ def source_of(setlist: SetList) -> str:
 
 
 def remove(path: Path) -> None:
-    """A part, film or folder."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
+    """A part: a film, or a folder of pictures. Raises OSError where that holds anything else."""
+    if not path.is_dir():
         path.unlink(missing_ok=True)
+        return
+    for picture in path.iterdir():
+        if _PICTURE.fullmatch(picture.name):
+            picture.unlink(missing_ok=True)
+    path.rmdir()
+
+
+def _discard(folder: Path) -> None:
+    """A film in the making, without its parts. Raises OSError if it holds anything else."""
+    for name in ("job.json", "job.take"):
+        (folder / name).unlink(missing_ok=True)
+    folder.rmdir()
+
+
+def _is_left(path: Path, name: re.Match[str]) -> bool:
+    """Whether whoever was writing there is gone."""
+    if name["machine"] is None:
+        return False
+    if name["machine"] == _machine() and not psutil.pid_exists(int(name["pid"])):
+        return True
+    try:
+        return time.time() - path.stat().st_mtime > STALE_S
+    except OSError:
+        return False
+
+
+def _mine() -> str:
+    """What no other process has in a name."""
+    return f"{_machine()}~{os.getpid()}"
 
 
 def _machine() -> str:
-    """Its name, without a dot that would be taken for the beginning of a file's ending."""
-    return platform.node().replace(".", "-")
+    """This machine: its name, which others may have, too, and the address of its network card.
 
-
-def _write_brief(path: Path, brief: Brief) -> None:
-    path.write_text(json.dumps(asdict(brief), indent=2) + "\n")
-
-
-def _once(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file whole or not at all, and never a second time: others may begin just now."""
-    if path.exists():
-        return
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".begun-") as folder:
-        written = Path(folder) / path.name
-        write(written)
-        try:
-            os.link(written, path)
-        except FileExistsError:
-            pass  # another machine was faster; what it wrote counts
-        except OSError:  # a file system without links
-            if not path.exists():
-                written.replace(path)
+    Without a card that is another one in each process, and `tidy` waits for a day.
+    """
+    name = re.sub(r"[^\w-]", "-", platform.node(), flags=re.ASCII)
+    return f"{name}-{uuid.getnode():012x}"

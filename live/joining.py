@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
-import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from engine.errors import UserError
-from live.film import ERRORS, opened, reason, sound_codec, video_tag
-from live.film_sound import Sound, SoundStream
+from live.film import ERRORS, opened, reason, video_tag
 
 _PICTURE = re.compile(r"\d{6,}\.png")
 _PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"IEND\xaeB`\x82"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,43 +34,44 @@ class _Kind:
     rate: Fraction
 
 
-def join(
-    parts: Sequence[Path],
-    to: Path,
-    *,
-    sound: Sound | None = None,
-    samples: Iterable[NDArray[np.float32]] = (),
-) -> None:
+def join(parts: Sequence[Path], to: Path) -> None:
     """Join films of one format, size and rate into one, written to `to`, which is there.
 
     parts: films without sound, as Film(effort="offline") writes them, in their order; or folders
-    of pictures, which are moved into the folder `to` and numbered anew. The frames of the film are
-    those of the parts, decoded to the last bit; what `to` held is lost. sound: what the film's
-    sound is, samples: all of it, [n, channels] at a time. Raises UserError, one line that names
-    the file, where a part cannot be read or differs, or the film cannot be written.
+    of pictures, which the folder `to` then holds, too, numbered anew: no part is changed. The
+    frames of the film are those of the parts, decoded to the last bit; what `to` held is lost.
+    Raises UserError, one line that names the file, where a part cannot be read or differs, or the
+    film cannot be written.
     """
     if not parts:
         raise UserError(f"cannot join to {to}: there are no parts")
     if not to.suffix:
-        _move(parts, to)
+        _gather(parts, to)
         return
     first = _kind(parts[0])
     for part in parts[1:]:
         _see_that_it_fits(part, _kind(part), parts[0], first)
     try:
-        _write(parts, first, to, sound, iter(samples))
+        _write(parts, first, to)
     except ERRORS as error:
         raise UserError(f"cannot join to {to}: {reason(error)}") from error
 
 
-def _write(
-    parts: Sequence[Path],
-    kind: _Kind,
-    to: Path,
-    sound: Sound | None,
-    samples: Iterator[NDArray[np.float32]],
-) -> None:
-    """Write the packets of all parts, each frame's sound after it."""
+def frames_of(film: Path) -> int:
+    """How many frames a film has, or whole pictures a folder: what can be read of a damaged one.
+
+    A film is read to its end, but not decoded.
+    """
+    try:
+        if film.is_dir():
+            return sum(map(_is_whole, _pictures(film)))
+        return sum(1 for _ in _packets([film]))
+    except UserError:
+        return 0
+
+
+def _write(parts: Sequence[Path], kind: _Kind, to: Path) -> None:
+    """Write the packets of all parts."""
     with _read(parts[0]) as template, opened(to, {}) as container:
         # Opaque: of what the part says of its decoder nothing is left out.
         stream = container.add_stream_from_template(template.streams.video[0], opaque=True)
@@ -79,11 +79,7 @@ def _write(
         tag = video_tag(kind.codec, to)
         if tag is not None:
             stream.codec_context.codec_tag = tag
-        track = None
-        if sound is not None:
-            track = SoundStream(container, sound_codec(kind.codec), sound)
         container.start_encoding()
-        heard = 0
         for index, packet in enumerate(_packets(parts)):
             packet.stream = stream
             packet.time_base = 1 / kind.rate
@@ -91,16 +87,6 @@ def _write(
             packet.pts = packet.dts = index
             packet.duration = 1
             container.mux(packet)
-            while track and heard * kind.rate < (index + 1) * track.rate:
-                chunk = next(samples, None)
-                if chunk is None:
-                    break
-                track.write(chunk)
-                heard += len(chunk)
-        if track is not None:
-            for chunk in samples:
-                track.write(chunk)
-            track.close()
 
 
 def _packets(parts: Sequence[Path]) -> Iterator[Packet[VideoStream]]:
@@ -127,7 +113,7 @@ def _read(part: Path) -> InputContainer:
 
 
 def _unreadable(part: Path, why: str) -> UserError:
-    return UserError(f"cannot join {part}: {why}; make that part again")
+    return UserError(f"cannot join {part}: {why}; remove it, and it is made again")
 
 
 def _kind(part: Path) -> _Kind:
@@ -158,11 +144,16 @@ def _see_that_it_fits(part: Path, kind: _Kind, first_part: Path, first: _Kind) -
         why = f"has {kind.rate} frames a second, not {first.rate}"
     else:
         why = "was encoded with other settings"
-    raise UserError(f"cannot join {part} to {first_part}: it {why}; make that part again")
+    raise UserError(
+        f"cannot join {part} to {first_part}: it {why}; remove it, and it is made again"
+    )
 
 
-def _move(parts: Sequence[Path], to: Path) -> None:
-    """Move the pictures of all parts into one folder; nothing is moved if one does not fit."""
+def _gather(parts: Sequence[Path], to: Path) -> None:
+    """Have the pictures of all parts in one folder, too; none if one does not fit.
+
+    The parts keep theirs: whatever interrupts this, they are still whole.
+    """
     pictures = [picture for part in parts for picture in _pictures(part)]
     first = _size(pictures[0])
     for picture in pictures[1:]:
@@ -170,10 +161,14 @@ def _move(parts: Sequence[Path], to: Path) -> None:
             why = "is {}x{}, not {}x{}".format(*_size(picture), *first)
             raise _unreadable(picture, why)
     for number, picture in enumerate(pictures):
+        gathered = to / f"{number:06d}.png"
         try:
-            shutil.move(picture, to / f"{number:06d}.png")
-        except OSError as error:
-            raise UserError(f"cannot join to {to}: {reason(error)}") from error
+            gathered.hardlink_to(picture)
+        except OSError:  # a file system without links, or a disk that is full
+            try:
+                shutil.copyfile(picture, gathered)
+            except OSError as error:
+                raise UserError(f"cannot join to {to}: {reason(error)}") from error
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -196,3 +191,14 @@ def _size(picture: Path) -> tuple[int, int]:
     if len(header) < 24 or not header.startswith(_PNG):
         raise _unreadable(picture, "is no PNG picture")
     return int.from_bytes(header[16:20]), int.from_bytes(header[20:24])
+
+
+def _is_whole(picture: Path) -> bool:
+    """Whether a PNG has its first and its last bytes."""
+    try:
+        with picture.open("rb") as file:
+            begins = file.read(len(_PNG)) == _PNG
+            file.seek(-min(len(_PNG_END), picture.stat().st_size), os.SEEK_END)
+            return begins and file.read() == _PNG_END
+    except OSError:
+        return False

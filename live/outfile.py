@@ -1,10 +1,10 @@
-"""Files that a command writes: looked at when it begins if it writes them at its end, else made."""
+"""Files that a command writes at its end: looked at when it begins, and kept by the disk."""
 
 from __future__ import annotations
 
 import json
 import os
-from itertools import chain, count
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,23 +36,25 @@ def write_json(option: str, path: Path, record: dict[str, Any]) -> None:
         raise UserError(f"{option} {path}: cannot be written ({error.strerror})") from error
 
 
-def place(written: Path, wished: Path, *, overwrite: bool = False) -> Path:
-    """Give a file that is written the wished name, or name-2, name-3 ...; return its path.
+def sync(path: Path) -> None:
+    """Wait until the disk has a file, or a folder with its files. Raises OSError.
 
-    Nobody ever sees it unfinished, and nothing is overwritten unless that is asked for. Raises
-    OSError.
+    What is then given its name is whole whenever the power fails.
     """
-    if overwrite:
-        return written.replace(wished)
-    for name in chain([wished], (wished.with_stem(f"{wished.stem}-{n}") for n in count(2))):
+    if path.is_dir():
+        for file in path.iterdir():
+            sync(file)
+        sync_names(path)
+        return
+    with path.open("rb+") as written:  # Windows writes back only what may be written
+        os.fsync(written.fileno())
+
+
+def sync_names(folder: Path) -> None:
+    """Wait until the disk has the names in a folder, where the system can do that."""
+    with suppress(OSError):  # Windows opens no folder, some network disks refuse
+        handle = os.open(folder, os.O_RDONLY)
         try:
-            name.hardlink_to(written)
-        except FileExistsError:
-            continue
-        except OSError:  # a file system without links
-            if name.exists():
-                continue
-            return written.replace(name)
-        written.unlink()
-        return name
-    raise AssertionError("numbers do not end")
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import UserError
-from live.film import Film
+from live.film import ERRORS, Film, reason
 from live.holding import load_holding
 from live.job import Job, read_job, remove
 from live.offline import Offline, Start, steady
+from live.outfile import sync
 
 DEATHS = 3  # workers that may end over one part
 
@@ -46,9 +47,10 @@ class Maker:
             if self._job.brief.codec == "png":
                 unfinished.mkdir(exist_ok=True)
             self._film(unfinished, span, on_frame)
-            unfinished.replace(path)
-        except OSError as error:
-            raise UserError(f"{unfinished}: {error.strerror or error}") from error
+            sync(unfinished)
+            _name(unfinished, path)
+        except ERRORS as error:
+            raise UserError(f"{path}: cannot be made: {reason(error)}") from error
         finally:
             with suppress(OSError):
                 remove(unfinished)
@@ -89,6 +91,15 @@ class Maker:
                 overlay=brief.overlay,
             )
         return self._offline
+
+
+def _name(written: Path, path: Path) -> None:
+    """Give a part its name, unless its pictures are there: somebody has made the same just now."""
+    try:
+        written.replace(path)
+    except OSError:
+        if not path.is_dir():
+            raise
 
 
 def make_here(job: Job, numbers: Iterable[int], device: str, on_frame: OnFrame) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -14,12 +16,14 @@ from pathlib import Path
 from PIL import Image
 
 from engine.errors import UserError
+from live.claims import check_free, place
 from live.codecs import format_for
+from live.film import reason
 from live.holding import load_holding
 from live.job import Brief, Job, open_job, remove, source_of
-from live.joining import join
+from live.joining import frames_of, join
 from live.offline import Offline, steady
-from live.outfile import check_writable
+from live.outfile import sync, sync_names
 from live.overlay.state import Name
 from live.parts import Workers, make_here
 from live.progress import Frames
@@ -28,6 +32,8 @@ from live.source import Supervised
 from live.take import check_files, sha256_of
 from live.take_reader import read_take
 from live.walkthrough import write_walkthrough
+
+log = logging.getLogger(__name__)
 
 STILLS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 
@@ -79,7 +85,7 @@ def parts_of(output: Path) -> Path:
 
 def _film(source: _Source, options: Options) -> str:
     path, format_ = format_for(options.output, options.codec, options.chroma)
-    _check_free(path, options)
+    check_free("-o", path, overwrite=options.overwrite)
     brief = Brief(
         source.sha256,
         options.size,
@@ -95,19 +101,27 @@ def _film(source: _Source, options: Options) -> str:
     _make_parts(job, options)
     if options.part is not None:
         return f"{path}: {len(job.parts) - len(job.missing)} of {len(job.parts)} parts are made"
-    _join(job, path)
+    if _remove_spoilt(job):
+        _make_parts(job, options)
+    placed = _join(job, path, options)
     seconds = len(job.frames) / brief.rate
-    return f"{path}: {len(job.frames)} frames, {float(seconds):.1f} s at {options.fps:g} a second"
+    said = f"{placed}: {len(job.frames)} frames, {float(seconds):.1f} s at {options.fps:g} a second"
+    if placed != path:
+        said += f"; {path} was taken meanwhile"
+    if job.folder.exists():
+        said += f"; {job.folder} holds something else and is left"
+    return said
 
 
 def _make_parts(job: Job, options: Options) -> None:
-    numbers = job.missing
-    if options.part is not None:
-        number, shares = options.part
-        numbers = [n for n in numbers if n * shares // len(job.parts) == number - 1]
-    asked = sum(len(job.parts[number]) for number in numbers)
+    """Make what is missing of the film, or of the share of it that is asked for."""
+    number, shares = options.part or (1, 1)
+    parts = len(job.parts)
+    share = [n for n in range(parts) if n * shares // parts == number - 1]
+    numbers = sorted(set(share) & set(job.missing))
+    total, asked = (sum(len(job.parts[n]) for n in which) for which in (share, numbers))
     workers = min(options.workers, len(numbers))
-    with Frames(len(job.frames), len(job.frames) - asked) as frames:
+    with Frames(total, total - asked) as frames:
         if workers > 1:
             with Workers(job, options.device) as crew:
                 crew.make(numbers, workers, frames.advance)
@@ -115,21 +129,46 @@ def _make_parts(job: Job, options: Options) -> None:
             make_here(job, numbers, options.device, frames.advance)
 
 
-def _join(job: Job, path: Path) -> None:
-    """Make the film of its parts, under its name only when it is whole."""
-    parts = [job.path(number) for number in range(len(job.parts))]
-    whole = job.folder / f"whole{path.suffix}"
+def _remove_spoilt(job: Job) -> bool:
+    """Remove the parts that have not all their frames, whatever has become of them."""
+    spoilt = False
+    for number, span in enumerate(job.parts):
+        part = job.path(number)
+        frames = frames_of(part)
+        if frames == len(span):
+            continue
+        spoilt = True
+        log.warning("%s: has %d of %d frames, and is made again", part, frames, len(span))
+        try:
+            remove(part)
+        except OSError as error:
+            raise UserError(f"{part}: is spoilt: remove it ({reason(error)})") from error
+    return spoilt
+
+
+def _join(job: Job, path: Path, options: Options) -> Path:
+    """Make the film of its parts; it has a name, which is returned, only when it is whole."""
+    whole = job.whole
     try:
-        remove(whole)
         if job.brief.codec == "png":
             whole.mkdir()
-        join(parts, whole)
-        if path.exists():
-            remove(path)
-        whole.replace(path)
-        job.remove()
+        join([job.path(number) for number in range(len(job.parts))], whole)
+        frames = frames_of(whole)
+        if frames != len(job.frames):
+            raise UserError(
+                f"{whole}: was joined of {frames} frames, not {len(job.frames)}; its parts are "
+                "kept, and the same command joins them again"
+            )
+        sync(whole)
+        placed = place(whole, path, overwrite=options.overwrite)
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from error
+        raise UserError(f"{path}: {reason(error)}") from error
+    finally:
+        with suppress(OSError):
+            remove(whole)
+    sync_names(placed.parent)  # before the parts go
+    job.remove()
+    return placed
 
 
 def _stills(source: _Source, options: Options) -> str:
@@ -138,7 +177,7 @@ def _stills(source: _Source, options: Options) -> str:
     rate = Fraction(options.fps).limit_denominator(1001)
     paths = {time: _still_path(options, time) for time in sorted(set(options.stills))}
     for path in paths.values():
-        _check_free(path, options)
+        check_free("-o", path, overwrite=options.overwrite)
     with tempfile.TemporaryDirectory() as folder:
         source.write_take(Path(folder) / "still.take")
         take = read_take(Path(folder) / "still.take")
@@ -151,14 +190,15 @@ def _stills(source: _Source, options: Options) -> str:
         fades=source.fades,
         overlay=options.overlay,
     )
+    placed = []
     try:
         for number, picture in _pictures(offline, [round(time * rate) for time in paths]):
             for time, path in paths.items():
                 if round(time * rate) == number:
-                    _save(picture, path)
+                    placed.append(_save(picture, path, options))
     finally:
         offline.close()
-    return ", ".join(map(str, paths.values()))
+    return ", ".join(map(str, placed))
 
 
 def _pictures(offline: Offline, numbers: list[int]) -> Iterator[tuple[int, Image.Image]]:
@@ -173,24 +213,21 @@ def _pictures(offline: Offline, numbers: list[int]) -> Iterator[tuple[int, Image
 def _still_path(options: Options, time: float) -> Path:
     if len(options.stills) == 1:
         return options.output
-    return options.output.with_stem(f"{options.output.stem}-{time:g}")
+    said = repr(time).removesuffix(".0")  # no two have the same
+    return options.output.with_stem(f"{options.output.stem}-{said}")
 
 
-def _save(picture: Image.Image, path: Path) -> None:
-    """Whole or not at all."""
+def _save(picture: Image.Image, path: Path, options: Options) -> Path:
+    """Whole or not at all; the name that it has, another where that was taken meanwhile."""
     unfinished = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         picture.save(unfinished)
-        unfinished.replace(path)
-    except OSError as error:
+        sync(unfinished)
+        return place(unfinished, path, overwrite=options.overwrite)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: {reason(error)}") from error
+    finally:
         unfinished.unlink(missing_ok=True)
-        raise UserError(f"{path}: {error.strerror or error}") from error
-
-
-def _check_free(path: Path, options: Options) -> None:
-    check_writable("-o", path)
-    if path.exists() and not options.overwrite:
-        raise UserError(f"-o {path}: is there already; name another, or --overwrite")
 
 
 def _source(options: Options) -> _Source:

@@ -26,6 +26,7 @@ from live.show import Show, eased
 from live.take import Ended, Gauged, Mapped, Obeyed, Resumed, Sampled, Take, after, opening, waiting
 from live.wplus import wplus_at
 
+LONGEST_S = 86_400.0  # of a film: a day; takes may claim to be 30 years long
 FADE_OUT = 500_000_000  # ns, at the end of a show; Ctrl-C has two seconds for everything
 
 
@@ -61,7 +62,10 @@ class Rerun:
 
     @property
     def frames(self) -> int:
-        """How many frames the whole performance has, at least one."""
+        """How many frames the whole performance has, at least one.
+
+        Its times are rounded to ns: a frame that would only show the last microsecond is none.
+        """
         last, ends = self.began, None
         for event in self._take.events:
             if isinstance(event, Ended):
@@ -70,7 +74,7 @@ class Rerun:
                 last = max(last, event.at)
                 ends = None if isinstance(event, Resumed) else ends
         whole = ((last if ends is None else ends) - self.began) * self._rate / 1_000_000_000
-        return max(1, math.ceil(whole))
+        return max(1, math.ceil(whole - self._rate / 1_000_000))
 
     @property
     def seconds(self) -> float:

@@ -28,7 +28,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from live.outfile import place
+from live.claims import place
 from live.recorder import Recorder
 
 log = logging.getLogger(__name__)

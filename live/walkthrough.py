@@ -31,12 +31,11 @@ def write_walkthrough(setlist: SetList, start: Start, path: Path) -> None:
     """
     for cue in setlist.cues:
         keys.check(cue)
-    writer = TakeWriter(path)
+    writer = _begun(setlist, path)
     gauges = Sampler()
     gauges.start()
     ensemble = Ensemble(setlist, start)
     try:
-        writer.begin(setlist, 0, datetime.now().astimezone())
         writer.start()
         for latent in sorted(latents(setlist)):
             writer.file("latent", latent, sha256_of(latent))
@@ -57,7 +56,7 @@ def write_walkthrough(setlist: SetList, start: Start, path: Path) -> None:
         gauges.close()
         writer.close(timeout_s=60.0)
     if writer.lost:
-        raise UserError(f"{path}: cannot be written")
+        raise UserError(f"{path}: the performance of {setlist.file} cannot be written")
 
 
 def walk(setlist: SetList) -> Iterator[tuple[int, Message | None]]:
@@ -82,6 +81,21 @@ def walk(setlist: SetList) -> Iterator[tuple[int, Message | None]]:
         go = Message("cue/next")
         yield seen, go
         show = apply(show, go, seen, facts)
+
+
+def _begun(setlist: SetList, path: Path) -> TakeWriter:
+    """A take with its first line. Raises UserError that says whose it was to be."""
+    try:
+        writer = TakeWriter(path)
+        try:
+            writer.begin(setlist, 0, datetime.now().astimezone())
+        except UserError:
+            writer.close()
+            raise
+    except UserError as error:
+        said = str(error).removeprefix("--take ")  # an option that nobody has given
+        raise UserError(f"the performance of {setlist.file} cannot be written: {said}") from error
+    return writer
 
 
 def _seen(show: Show, duration: float) -> int:

@@ -1,6 +1,9 @@
 """Options whose values are wrong: said at once, with what is accepted."""
 
+import math
+
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from live import bench, cli
@@ -38,3 +41,27 @@ def test_a_bench_has_two_parts() -> None:
     done = CliRunner().invoke(cli.app, ["bench", "--only", "desk"])
     assert done.exit_code == 2
     assert "parts are engine and stage" in done.output
+
+
+@pytest.mark.parametrize("option", ["--from", "--to", "--at", "--fps"])
+@pytest.mark.parametrize("number", ["inf", "-inf", "nan", "1e300"])
+def test_a_render_takes_seconds_that_there_are(option: str, number: str) -> None:
+    done = CliRunner().invoke(cli.app, ["render", "x.take", "-o", "x.mp4", f"{option}={number}"])
+    assert done.exit_code == 2, done.exception
+    assert option in done.output
+
+
+def test_ranges_that_let_nan_pass_are_not_all_there_is() -> None:
+    for number in (math.nan, math.inf, [1.0, math.nan]):
+        with pytest.raises(typer.BadParameter, match="finite"):
+            cli._finite(number)
+    for number in (None, 1.0, [], [1.0]):
+        assert cli._finite(number) == number
+
+
+@pytest.mark.parametrize("option", ["--size=SxS", "--part=S/S", "--part=٢/٨", "--size=16x٩٩"])
+def test_numbers_that_are_none_are_refused(option: str) -> None:
+    words = ["render", "x.take", "-o", "x.mp4", option.replace("S", "9" * 5000)]
+    done = CliRunner().invoke(cli.app, words)
+    assert done.exit_code == 2, done.exception
+    assert "is not" in done.output

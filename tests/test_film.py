@@ -21,7 +21,7 @@ from engine.errors import UserError
 from live.codecs import CODECS, Encoder, Format, can_sound, even, format_for
 from live.film import Film
 from live.film_sound import Sound
-from live.joining import join
+from live.joining import frames_of, join
 from live.priorities import ordinary
 
 Pixels = NDArray[np.uint8]
@@ -599,21 +599,7 @@ def test_a_joined_film_is_its_parts(
                 assert container.streams.video[0].codec_context.codec_tag == "hvc1"
     else:
         assert sorted(path.name for path in to.iterdir())[-1] == "000017.png"
-
-
-@pytest.mark.parametrize(
-    ("codec", "suffix"), [("h264", ".mp4"), ("h264", ".mkv"), ("prores", ".mov")]
-)
-def test_a_joined_film_can_have_sound(tmp_path: Path, codec: str, suffix: str) -> None:
-    format = format_for(tmp_path / f"a{suffix}", codec, None)[1]
-    parts = parts_of(tmp_path, format, suffix, RATE)
-    to = place(tmp_path, suffix, "joined")
-    sound = clicks(48000, Fraction(18, 10), [1.0])
-    join(parts, to, sound=Sound(48000, 2), samples=np.array_split(sound, 7))
-    samples, rate, start = heard(to)
-    first = np.nonzero(np.abs(samples[:, 0]) > 0.4)[0][0]
-    assert first / rate + start == pytest.approx(1.0, abs=0.002)
-    assert len(decoded(to)) == 18
+    assert [frames_of(film) for film in (*parts, to)] == [1, 12, 5, 18]
 
 
 def truncated(folder: Path) -> Path:
@@ -665,6 +651,39 @@ def test_a_part_that_does_not_fit_is_one_line(
     assert why in str(caught.value)
     assert "bad.mp4" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_parts_keep_the_pictures_that_are_joined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+
+        def refuse(self: Path, target: Path) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+    parts = parts_of(tmp_path, Format("png", "rgb"), "", RATE)
+    to = place(tmp_path, "", "joined")
+    join(parts, to)
+    assert [frames_of(folder) for folder in (*parts, to)] == [1, 12, 5, 18]
+
+
+def test_of_a_damaged_film_the_frames_are_counted_that_can_be_read(tmp_path: Path) -> None:
+    film = written(tmp_path / "a.mkv", Format("ffv1", "rgb"), [moving(n) for n in range(9)])
+    whole = film.read_bytes()
+    film.write_bytes(whole[: len(whole) // 2])
+    assert 0 < frames_of(film) < 9
+    film.write_bytes(b"")
+    assert frames_of(film) == frames_of(tmp_path / "nowhere.mkv") == 0
+    folder = written(place(tmp_path, ""), Format("png", "rgb"), [flat(0)] * 3)
+    (folder / "000000.png").write_bytes(b"")
+    picture = folder / "000002.png"
+    picture.write_bytes(picture.read_bytes()[:-1])
+    assert frames_of(folder) == 1
+    for picture in folder.iterdir():
+        picture.unlink()
+    assert frames_of(folder) == 0
 
 
 def test_pictures_that_do_not_fit_are_left_where_they_are(tmp_path: Path) -> None:

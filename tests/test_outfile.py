@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UserError
-from live.outfile import check_writable, place, write_json
+from live.outfile import check_writable, write_json
 
 
 def test_what_can_be_written_passes_and_is_left_alone(tmp_path: Path) -> None:
@@ -52,16 +52,3 @@ def test_records_are_json(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "x.json").read_text()) == {"frames": 3}
     with pytest.raises(UserError, match=r"--stats .*nowhere.*cannot be written"):
         write_json("--stats", tmp_path / "nowhere" / "x.json", {})
-
-
-def test_a_file_gets_a_name_that_nobody_has(tmp_path: Path) -> None:
-    wished = tmp_path / "x.json"
-    for text, name in (("a", "x.json"), ("b", "x-2.json"), ("c", "x-3.json")):
-        written = tmp_path / "written"
-        written.write_text(text)
-        assert place(written, wished) == tmp_path / name
-        assert (tmp_path / name).read_text() == text
-        assert not written.exists()
-    (tmp_path / "written").write_text("d")
-    assert place(tmp_path / "written", wished, overwrite=True) == wished
-    assert wished.read_text() == "d"

@@ -1,13 +1,17 @@
 """Films and stills made offline: in parts, interrupted, by several workers, and joined."""
 
+import errno
 import io
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -22,7 +26,8 @@ from engine.errors import UserError
 from live.addresses import Message
 from live.control import advance, apply
 from live.fake_source import Fake
-from live.job import Brief, open_job, read_job, source_of
+from live.job import STALE_S, Brief, open_job, read_job, source_of
+from live.joining import join
 from live.parts import Maker, Workers
 from live.progress import Frames
 from live.render import Options, parts_of, render
@@ -161,6 +166,27 @@ def test_the_take_of_a_set_list_is_one_as_any_other(setlist, tmp_path):
     assert [cues.count(n) for n in range(3)] == [4 * 48, 4 * 48, 1 * 48]
 
 
+@pytest.mark.parametrize(("tempo", "beats"), [(90, 16), (120, 16), (93, 31), (90, 4)])
+def test_a_nanosecond_is_no_frame(tmp_path, tempo, beats):
+    """Times are rounded to those, and a film of 512 frames has 512."""
+    path = tmp_path / "x.toml"
+    cue = f'name = "x"\nkeys = [{{seed = 1}}, {{seed = 2}}]\nbeats = {beats}\nending = "hold"\n'
+    setlist = parse_setlist(path, f"[show]\ntempo = {tempo}\n[[cue]]\n{cue}")
+    write_walkthrough(setlist, Fake, tmp_path / "x.take")
+    rerun = Rerun(read_take(tmp_path / "x.take"), Fraction(48))
+    assert rerun.frames == round(48 * beats * 60 / tempo)
+
+
+def test_a_performance_that_cannot_be_written_is_named(setlist, tmp_path):
+    (tmp_path / "there.take").touch()
+    for name in ("there.take", "nowhere/x.take"):
+        with pytest.raises(
+            UserError, match=r"performance of .*show\.toml cannot be written"
+        ) as said:
+            write_walkthrough(setlist, Fake, tmp_path / name)
+        assert "--take" not in str(said.value)
+
+
 # --- jobs ----------------------------------------------------------------------------------------
 
 
@@ -229,18 +255,89 @@ def test_another_film_does_not_mix_with_one_in_the_making(begin, change, said):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("damage", ["", "{}", "[1]", '{"source": 3}', "\0"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "",
+        "{}",
+        "[1]",
+        '{"source": 3}',
+        "\0",
+        "[" * 50_000,
+        {"fps": "0"},
+        {"fps": "1/0"},
+        {"fps": "1e999999999"},
+        {"fps": "inf"},
+        {"fps": "٤٨"},
+        {"fps": "241"},
+        {"size": [15, 54]},
+        {"size": [96, 10**12]},
+        {"size": [96]},
+        {"begin": -1.0},
+        {"begin": float("nan")},
+        {"end": float("inf")},
+        {"end": 1e300},
+        {"codec": "gif\n"},
+        {"chroma": "420"},
+        {"overlay": "none"},
+    ],
+)
 def test_a_damaged_job_is_said(begin, damage):
-    job = begin()
-    (job.folder / "job.json").write_text(damage)
-    with pytest.raises(UserError, match="is not of a film in the making"):
+    path = begin().folder / "job.json"
+    if isinstance(damage, dict):
+        damage = json.dumps({**json.loads(path.read_text()), **damage})
+    path.write_text(damage)
+    with pytest.raises(UserError, match="is not of a film in the making") as caught:
         begin()
+    assert "\n" not in str(caught.value)
 
 
 def test_nothing_to_film_is_said_and_leaves_nothing(begin, tmp_path):
+    before = sorted(tmp_path.iterdir())
     with pytest.raises(UserError, match=r"nothing to film: the performance lasts 9\.0 s"):
         begin(begin=9.0)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, UserError("a.pt: is broken"), MemoryError])
+def test_a_start_that_fails_leaves_nothing(setlist, tmp_path, error):
+    before = sorted(tmp_path.iterdir())
+
+    def write(path):
+        path.write_text("a beginning")
+        raise error
+
+    with pytest.raises(error if isinstance(error, type) else UserError):
+        open_job(parts_of(tmp_path / "x.mkv"), brief(setlist), write)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_take_that_claims_to_last_for_years_is_not_filmed_whole(setlist, tmp_path):
+    write_walkthrough(setlist, Fake, tmp_path / "x.take")
+    with (tmp_path / "x.take").open("ab") as take:
+        take.write(b'{"w": %d}\n' % (10**18 - 1))
+    copy = partial(shutil.copyfile, tmp_path / "x.take")
+    with pytest.raises(UserError, match=r"lasts 277777\.8 h"):
+        open_job(parts_of(tmp_path / "x.mkv"), brief(setlist, fps="240"), copy)
     assert not list(tmp_path.glob("*.parts"))
+    piece = open_job(parts_of(tmp_path / "x.mkv"), brief(setlist, fps="240", end=10.0), copy)
+    assert len(piece.frames) == 2400
+
+
+@pytest.mark.parametrize("name", ["mine.txt", "job.take", "000000.mkv"])
+def test_a_folder_of_somebody_else_is_not_taken(begin, tmp_path, name):
+    folder = parts_of(tmp_path / "x.mkv")
+    folder.mkdir()
+    (folder / name).write_text("mine")
+    with pytest.raises(UserError, match="holds something else") as caught:
+        begin()
+    assert "\n" not in str(caught.value)
+    assert [path.read_text() for path in folder.iterdir()] == ["mine"]
+
+
+def test_an_empty_folder_is_taken(begin, tmp_path):
+    parts_of(tmp_path / "x.mkv").mkdir()
+    assert begin().missing == [0, 1, 2]
 
 
 def test_two_machines_that_begin_at_once_make_the_same_film(setlist, tmp_path):
@@ -271,12 +368,52 @@ def test_what_a_killed_process_left_is_tidied_and_what_a_live_one_writes_is_not(
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     mine = job.unfinished(0)
-    mine.write_bytes(b"mine")
-    left = mine.with_name(mine.name.replace(str(os.getpid()), str(gone.pid)))
-    left.write_bytes(b"left")
+    machine = mine.name.split("~")[1]
+    there = {
+        mine: True,
+        job.whole: True,
+        job.folder / f"000000~{machine}~{gone.pid}.mkv": False,
+        job.folder / f"whole~{machine}~{gone.pid}.mkv": False,
+        job.folder / f"000000~{machine}-other~{gone.pid}.mkv": True,  # who knows
+        job.folder / f"000001~{machine}-other~{gone.pid}.mkv": False,  # for a day
+        job.folder / f"mine~{machine}~{gone.pid}.mkv": True,
+    }
+    for path in there:
+        path.write_bytes(b"left")
+    long_ago = time.time() - STALE_S - 60
+    os.utime(job.folder / f"000001~{machine}-other~{gone.pid}.mkv", (long_ago, long_ago))
+    begun = job.folder.with_name(f".begun~{machine}~{gone.pid}~{'0' * 32}")
+    begun.mkdir()
+    (begun / "job.take").touch()
     begin()
-    assert mine.exists()
-    assert not left.exists()
+    assert {path: path.exists() for path in there} == there
+    begin("y.mkv")
+    assert not begun.exists()
+
+
+def test_machines_of_one_name_are_told_apart(begin, monkeypatch):
+    job = begin()
+    monkeypatch.setattr("uuid.getnode", lambda: 1)
+    one = job.unfinished(0)
+    monkeypatch.setattr("uuid.getnode", lambda: 2)
+    assert job.unfinished(0) != one
+
+
+@pytest.mark.parametrize("codec", ["ffv1", "png"])
+def test_only_what_is_of_the_film_is_removed_with_it(begin, codec):
+    job = begin({"ffv1": "x.mkv", "png": "x"}[codec], codec=codec)
+    maker = Maker(job, fake)
+    for number in job.missing:
+        maker.make(number, lambda frames: None)
+    maker.close()
+    foreign = ["notes.txt", "000000.txt", "1.mkv"]
+    if codec == "png":
+        foreign.append("000001/mine.txt")
+    for name in foreign:
+        (job.folder / name).touch()
+    job.remove()
+    left = [path for path in job.folder.rglob("*") if path.is_file()]
+    assert sorted(str(path.relative_to(job.folder)) for path in left) == sorted(foreign)
 
 
 # --- parts and films -----------------------------------------------------------------------------
@@ -323,6 +460,194 @@ def test_an_interrupted_film_goes_on_where_it_was(tmp_path, monkeypatch):
     assert len(made) == 54 - 24
     pairs = zip(decoded(tmp_path / "whole.mkv"), decoded(tmp_path / "x.mkv"), strict=True)
     assert all(np.array_equal(*pair) for pair in pairs)
+
+
+@pytest.mark.usefixtures("with_fakes", "setlist")
+def test_an_interrupted_joining_loses_no_picture(tmp_path, monkeypatch):
+    linked = []
+
+    def interrupt(self, target):
+        linked.append(target)
+        if len(linked) == 30:
+            raise KeyboardInterrupt
+        os.link(target, self)
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(Path, "hardlink_to", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            render(options(tmp_path, "x", codec="png"))
+    assert not (tmp_path / "x").exists()
+    monkeypatch.setattr(Maker, "make", None)  # nothing is to be made again
+    assert render(options(tmp_path, "x", codec="png")).endswith("54 frames, 9.0 s at 6 a second")
+    assert len(list((tmp_path / "x").iterdir())) == 54
+
+
+def emptied(part):
+    part.write_bytes(b"")
+
+
+def halved(part):
+    part.write_bytes(part.read_bytes()[: part.stat().st_size // 2])
+
+
+def without_a_picture(part):
+    (part / "000030.png").unlink()
+
+
+def without_pictures(part):
+    for picture in part.iterdir():
+        picture.unlink()
+
+
+@pytest.mark.usefixtures("with_fakes", "setlist")
+@pytest.mark.parametrize(
+    ("name", "codec", "spoil"),
+    [
+        ("x.mkv", "ffv1", emptied),
+        ("x.mkv", "ffv1", halved),
+        ("x.mp4", "h264", halved),
+        ("x", "png", without_a_picture),
+        ("x", "png", without_pictures),
+    ],
+)
+def test_a_part_that_has_lost_frames_is_made_again(tmp_path, caplog, name, codec, spoil):
+    render(options(tmp_path, f"whole-{name}", codec=codec))
+    for number in (1, 2, 3):
+        render(options(tmp_path, name, codec=codec, part=(number, 3)))
+    part = parts_of(tmp_path / name) / f"000001{Path(name).suffix}"
+    spoil(part)
+    render(options(tmp_path, name, codec=codec))
+    assert f"{part}: has" in caplog.text
+    assert "of 24 frames, and is made again" in caplog.text
+    whole, again = (decoded(tmp_path / path) for path in (f"whole-{name}", name))
+    assert all(np.array_equal(*pair) for pair in zip(whole, again, strict=True))
+
+
+@pytest.mark.usefixtures("with_fakes", "setlist")
+@pytest.mark.parametrize(("name", "codec"), [("x.mkv", "ffv1"), ("x", "png")])
+def test_a_film_that_lacks_frames_gets_no_name(tmp_path, monkeypatch, name, codec):
+    monkeypatch.setattr(live.render, "join", lambda parts, to: join(parts[1:], to))
+    with pytest.raises(UserError, match="was joined of 30 frames, not 54") as caught:
+        render(options(tmp_path, name, codec=codec))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / name).exists()
+    assert len(list(parts_of(tmp_path / name).iterdir())) == 3 + 2
+
+
+@pytest.mark.usefixtures("setlist")
+@pytest.mark.parametrize(("name", "codec"), [("x.mkv", "ffv1"), ("x", "png")])
+def test_the_disk_has_a_part_before_it_has_its_name(begin, tmp_path, monkeypatch, name, codec):
+    job = begin(name, codec=codec)
+    synced = {}
+    fsync = os.fsync
+
+    def note(handle):
+        fsync(handle)
+        synced[os.fstat(handle).st_ino] = job.path(0).exists()
+
+    monkeypatch.setattr(os, "fsync", note)
+    maker = Maker(job, fake)
+    maker.make(0, lambda frames: None)
+    maker.close()
+    part = job.path(0)
+    files = [part, *part.iterdir()] if part.is_dir() else [part]
+    assert [synced[file.stat().st_ino] for file in files] == [False] * len(files)
+
+
+@pytest.mark.usefixtures("with_fakes", "setlist")
+def test_the_disk_has_the_film_before_the_parts_go(tmp_path, monkeypatch):
+    film, synced = tmp_path / "x.mkv", {}
+    fsync = os.fsync
+
+    def note(handle):
+        fsync(handle)
+        parts = len(list(parts_of(film).glob("000*.mkv")))
+        synced[os.fstat(handle).st_ino] = (film.exists(), parts)
+
+    monkeypatch.setattr(os, "fsync", note)
+    render(options(tmp_path, "x.mkv", codec="ffv1"))
+    assert synced[film.stat().st_ino] == (False, 3)
+    assert synced[tmp_path.stat().st_ino] == (True, 3)
+
+
+@pytest.mark.usefixtures("with_fakes", "setlist")
+@pytest.mark.parametrize(("name", "codec"), [("x.mkv", "ffv1"), ("x", "png")])
+def test_a_name_that_was_taken_meanwhile_stays_with_its_owner(tmp_path, monkeypatch, name, codec):
+    film = tmp_path / name
+
+    def take_it(self, more):
+        if codec == "png" and not film.exists():
+            film.mkdir()
+        (film / "000000.png" if codec == "png" else film).write_text("mine")
+
+    monkeypatch.setattr(Frames, "advance", take_it)
+    said = render(options(tmp_path, name, codec=codec))
+    other = film.with_stem("x-2")
+    assert said == f"{other}: 54 frames, 9.0 s at 6 a second; {film} was taken meanwhile"
+    assert len(decoded(other)) == 54
+    assert (film / "000000.png" if codec == "png" else film).read_text() == "mine"
+
+
+@pytest.mark.usefixtures("with_fakes", "setlist")
+def test_a_folder_of_pictures_is_overwritten_where_that_is_asked_for(tmp_path):
+    render(options(tmp_path, "frames", codec="png", end=4.0))
+    with pytest.raises(UserError, match="is there already; name another, or --overwrite"):
+        render(options(tmp_path, "frames", codec="png", end=1.0))
+    render(options(tmp_path, "frames", codec="png", end=1.0, overwrite=True))
+    assert len(decoded(tmp_path / "frames")) == 6
+    (tmp_path / "frames" / "mine.txt").touch()
+    with pytest.raises(UserError, match=r"holds mine\.txt, which is no picture of a film"):
+        render(options(tmp_path, "frames", codec="png", overwrite=True))
+    assert len(list((tmp_path / "frames").iterdir())) == 7
+
+
+@pytest.mark.usefixtures("with_fakes", "setlist")
+def test_what_else_lies_in_the_folder_is_said(tmp_path):
+    render(options(tmp_path, "x.mkv", codec="ffv1", part=(1, 1)))
+    folder = parts_of(tmp_path / "x.mkv")
+    (folder / "notes.txt").touch()
+    said = render(options(tmp_path, "x.mkv", codec="ffv1"))
+    assert said.endswith(f"; {folder} holds something else and is left")
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.usefixtures("with_fakes", "setlist")
+def test_a_share_counts_its_own_frames(tmp_path, monkeypatch):
+    """9 s are parts of 24, 24 and 6 frames."""
+    counted = []
+
+    class Counted(Frames):
+        def __init__(self, total, done=0):
+            counted.append((total, done))
+            super().__init__(total, done)
+
+    monkeypatch.setattr(live.render, "Frames", Counted)
+    for part in ((1, 3), (3, 3), (2, 2), (3, 3), None):
+        render(options(tmp_path, "x.mkv", codec="ffv1", part=part))
+    assert counted == [(24, 0), (6, 0), (6, 6), (6, 6), (54, 30)]
+
+
+@pytest.mark.usefixtures("with_fakes", "setlist")
+def test_stills_have_names_of_their_own(tmp_path):
+    times = (1.2345671, 1.2345672, 2.0)
+    said = render(options(tmp_path, "still.png", stills=times))
+    names = ["still-1.2345671.png", "still-1.2345672.png", "still-2.png"]
+    assert said == ", ".join(str(tmp_path / name) for name in names)
+    assert all((tmp_path / name).exists() for name in names)
+
+
+@pytest.mark.usefixtures("with_fakes", "setlist")
+def test_a_still_whose_name_was_taken_meanwhile_gets_another(tmp_path, monkeypatch):
+    save = live.render._save
+
+    def late(picture, path, options):
+        path.write_text("mine")
+        return save(picture, path, options)
+
+    monkeypatch.setattr(live.render, "_save", late)
+    said = render(options(tmp_path, "still.png", stills=(1.0,)))
+    assert said == str(tmp_path / "still-2.png")
+    assert (tmp_path / "still.png").read_text() == "mine"
 
 
 @pytest.mark.usefixtures("with_fakes", "setlist")
@@ -411,6 +736,44 @@ def test_a_full_disk_is_one_line_and_keeps_the_parts(begin, tmp_path, monkeypatc
     maker.close()
     assert job.missing == [1, 2]
     assert sorted(p.name for p in job.folder.iterdir()) == ["000000.mkv", "job.json", "job.take"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (av.error.ExternalError(errno.EIO, "Generic error\nin an external library"), "Generic"),
+        (MemoryError(), "MemoryError"),
+        (ValueError("Invalid argument"), "Invalid argument"),
+    ],
+)
+def test_what_an_encoder_raises_is_one_line(begin, monkeypatch, error, said):
+    def fail(self, index, rgba):
+        raise error
+
+    monkeypatch.setattr("live.film.Film.write", fail)
+    job = begin()
+    maker = Maker(job, fake)
+    with pytest.raises(UserError, match=said) as caught:
+        maker.make(1, lambda frames: None)
+    maker.close()
+    assert str(caught.value).startswith(f"{job.path(1)}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_part_that_two_have_made_is_made(begin):
+    job = begin("x", codec="png")
+    maker = Maker(job, fake)
+    frames = []
+
+    def on_frame(more):
+        frames.append(more)
+        if len(frames) == 6:  # somebody else is a moment faster
+            shutil.copytree(job.unfinished(2), job.path(2))
+
+    maker.make(2, on_frame)
+    maker.close()
+    assert job.missing == [0, 1]
+    assert sorted(p.name for p in job.folder.iterdir()) == ["000002", "job.json", "job.take"]
 
 
 # --- workers -------------------------------------------------------------------------------------
