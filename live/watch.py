@@ -23,10 +23,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from engine.errors import UserError
 from live.pulse import Listener
-from live.take import last_state
+from live.take import last_state, records
 from live.take_reader import read_take
 from live.take_writer import free_name
 from live.terminal import Terminal
@@ -39,7 +40,34 @@ TICK_S = 0.25
 SILENT = 40  # ticks without a pulse: it hangs. A machine that stood still has counted one of them
 SILENT_AT_FIRST = 240  # before the first beat, and while it closes; drivers take their time
 LEAST_S = 1.0  # of a show that --seconds limits, however late it is
-KEPT = ("take", "record", "stats")  # what is kept of a show, and may be what keeps it from playing
+
+
+class Spared(NamedTuple):
+    """What stages do without, since one was refused what it was to play."""
+
+    said: str
+    left_out: tuple[str, ...]  # words
+    instead: Mapping[str, str]
+
+
+_ANY_MONITOR = {"monitor": "--monitor=1"}  # the set list may name one, too
+_NO_DESK = {"osc": "--osc=127.0.0.1:0"}  # one that nobody knows; the set list may ask for another
+_SOUND = ("audio", "audio_device")
+_KEPT = ("take", "record", "stats")
+
+# A microphone or projector was unplugged; a disk is full; a stage that is stuck holds the port; a
+# card is gone. Why a stage was refused it tells the operator alone, so each time more is left out,
+# the dearest last. After that all of it is tried again: never the same twice in a row.
+SPARED = (
+    Spared("with all that was wanted", (), {}),
+    Spared("without sound, on any monitor", _SOUND, _ANY_MONITOR),
+    Spared("keeping nothing of the next one either", (*_SOUND, *_KEPT), _ANY_MONITOR),
+    Spared(
+        "without the desk and on any device, too",
+        (*_SOUND, *_KEPT, "device"),
+        {**_ANY_MONITOR, **_NO_DESK},
+    ),
+)
 
 
 def watch(
@@ -84,8 +112,9 @@ class Plan:
     def __init__(self, words: Mapping[str, str]) -> None:
         self._words = dict(words)
         self._wished = _wished(words)
+        self._recorded = "record" in words  # while the newest stage lived
         self._takes: list[Path] = []  # of this show, the newest last
-        self._keeps = True
+        self._spared = 0  # of SPARED
         self.started = 0
         self.resumed: Path | None = None  # by the newest stage
 
@@ -96,10 +125,7 @@ class Plan:
             self._takes.pop()  # its stage died before the first line
         self.resumed = self._takes[-1] if self._takes else None
         if self.resumed is not None:
-            for name in ("setlist", "cue"):  # the take brings its own
-                words.pop(name, None)
-            # They are the files of this very show, and to hash a large network takes a second.
-            words |= {"resume": f"--resume={self.resumed}", "force": "--force"}
+            words = self._resuming(words, self.resumed)
         if self.started:
             words.pop("overwrite", None)
             if "seconds" in words:  # about: loading counts for the first stage, not for this one
@@ -108,10 +134,9 @@ class Plan:
         take = free_name(self._wished) if self.started else self._wished
         words["take"] = f"--take={take}"
         self.started += 1
-        if self._keeps:
+        words = _sparing(words, SPARED[self._spared])
+        if "take" in words:
             self._takes.append(take)
-        else:
-            words = {name: word for name, word in words.items() if name not in KEPT}
         setlist = words.pop("setlist", None)
         return [*words.values(), *([] if setlist is None else ["--", setlist])]
 
@@ -119,7 +144,7 @@ class Plan:
         """Take in that a stage was refused what it was to play (exit code 2); what to say of it.
 
         A take that cannot be read is left, for the one before it or the set list. If it can,
-        something else is wrong, a full disk perhaps: then every other stage keeps nothing.
+        something else is wrong: the next stage does without more, see SPARED.
         """
         if self.resumed is not None:
             try:
@@ -127,8 +152,27 @@ class Plan:
             except UserError as error:
                 del self._takes[self._takes.index(self.resumed) :]
                 return str(error)
-        self._keeps = not self._keeps
-        return "keeping its take again" if self._keeps else "keeping nothing of the next one"
+        words = {**self._words, "take": ""}
+        before = _sparing(words, SPARED[self._spared])
+        while _sparing(words, SPARED[self._spared]) == before:
+            self._spared = (self._spared + 1) % len(SPARED)
+        return SPARED[self._spared].said
+
+    def _resuming(self, words: Mapping[str, str], take: Path) -> dict[str, str]:
+        """The words that go on from a take, which brings its own set list and cue."""
+        words = {name: word for name, word in words.items() if name not in ("setlist", "cue")}
+        # They are the files of this very show, and to hash a large network takes a second.
+        words |= {"resume": f"--resume={take}", "force": "--force"}
+        lines = _read(take)
+        if b'"do": "overlay' in lines:  # it had taken effect; since then the performer has chosen
+            words.pop("overlay", None)
+        said = records(lines)
+        self._recorded = self._recorded if said is None else said
+        if not self._recorded:
+            words.pop("record", None)
+        elif "record" not in words:  # by R or the desk; the codec knows its ending
+            words["record"] = f"--record={_timed()}"
+        return words
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +329,31 @@ def _wished(words: Mapping[str, str]) -> Path:
         return Path(_value(words["take"]))
     if "record" in words:
         return free_name(Path(_value(words["record"])).with_suffix(".take"))
-    return free_name(Path(f"anthesis-{datetime.now():%Y-%m-%d-%H%M%S}.take"))
+    return free_name(Path(f"{_timed()}.take"))
+
+
+def _timed() -> str:
+    """A name that tells the time."""
+    return f"anthesis-{datetime.now():%Y-%m-%d-%H%M%S}"
+
+
+def _sparing(words: Mapping[str, str], spared: Spared) -> dict[str, str]:
+    """The words without what is left out; there is no monitor without a window."""
+    instead = {
+        name: word
+        for name, word in spared.instead.items()
+        if name != "monitor" or "headless" not in words
+    }
+    kept = {name: word for name, word in words.items() if name not in spared.left_out}
+    return {**kept, **instead}
+
+
+def _read(take: Path) -> bytes:
+    """What there is of it; if it cannot be read the stage says so."""
+    try:
+        return take.read_bytes()
+    except OSError:
+        return b""
 
 
 def _begun(take: Path) -> bool:
