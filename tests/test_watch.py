@@ -20,13 +20,14 @@ from PIL import Image
 from typer.testing import CliRunner
 from xvfb import xvfb
 
-from live import cli, pulse, watch
+from live import cli, pulse, understudy, watch
 from live.addresses import Message
 from live.pulse import Listener, Pulse
 from live.setlist import bundled
 from live.take import Mapped, Obeyed, Resumed, last_state, records
 from live.take_reader import read_take
 from live.take_writer import TakeWriter
+from live.understudy import Unhurried
 from live.watch import SPARED, Plan
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and descriptors of POSIX")
@@ -447,6 +448,44 @@ def test_the_take_has_a_name_that_nobody_has(tmp_path, monkeypatch):
     Path("a.take").touch()
     assert "--take=a-2.take" in Plan({"record": "--record=a.mp4"}).next(0.0)
     assert Plan({"take": "--take=a.take"}).next(0.0) == ["--take=a.take"]  # the stage refuses it
+
+
+# --- the understudy ------------------------------------------------------------------------------
+
+
+def test_an_understudy_loads_without_hurry_until_it_is_wanted(monkeypatch):
+    reading, writing = os.pipe()
+    unhurried = Unhurried(reading)
+
+    def time_of_a_search() -> float:
+        began = time.monotonic()
+        assert unhurried.find_spec("numpy", None) is None
+        return time.monotonic() - began
+
+    assert time_of_a_search() >= understudy.PAUSE_S * 0.9
+    monkeypatch.setattr(understudy, "PAUSE_S", 10.0)
+    os.write(writing, b"[]\n")
+    assert time_of_a_search() < 5.0
+    os.read(reading, 100)
+    os.close(writing)  # nobody wants it any more
+    assert time_of_a_search() < 5.0
+    os.close(reading)
+
+
+def test_what_an_understudy_loads_it_loads_in_its_own_time():
+    """All of it, with pauses, and nothing before it can make them."""
+    code = "import sys, live.understudy; print('numpy' in sys.modules, 'live.cli' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False False\n"
+    code = """if True:
+        import sys
+        from live import understudy
+        sought = []
+        understudy.Unhurried.find_spec = lambda self, name, *_: sought.append(name)
+        understudy.main()
+        print({"numpy", "moderngl", "live.app", "live.tape"} <= {*sought})
+    """
+    command = [sys.executable, "-c", code]
+    assert subprocess.check_output(command, stdin=subprocess.DEVNULL, text=True) == "True\n"
 
 
 # --- the pulse and the command line ------------------------------------------------------------
