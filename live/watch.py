@@ -37,9 +37,15 @@ BACKDROP = (sys.executable, "-m", "live.backdrop")
 YOUNG_S = 5.0
 BACKOFF_S = (0.0, 1.0, 2.0, 4.0, 8.0)  # before the next stage, when stages keep dying young
 TICK_S = 0.25
-SILENT = 40  # ticks without a pulse: it hangs. A machine that stood still has counted one of them
+# Ticks without a pulse: it hangs. A machine that stood still has counted one of them. The longest
+# that a turn was made to last here was 1.7 s, between two beats that are at most a second further
+# apart: 3840x2160 by software OpenGL in full screen on two cores, with the desktop, changing cues,
+# FFV1 and eight more processes that never rest; at 1920x1080 it was 0.5 s. Engines load in their
+# own processes. On macOS it is as long as somebody drags an edge of the window.
+SILENT = 40 if sys.platform == "darwin" else 20
 SILENT_AT_FIRST = 240  # before the first beat, and while it closes; drivers take their time
 LEAST_S = 1.0  # of a show that --seconds limits, however late it is
+KILLED_S = 3.0  # until one that was killed is gone; one that is not is stuck in a driver
 
 
 class Spared(NamedTuple):
@@ -227,12 +233,14 @@ class _Watch:
         except OSError as error:  # no memory, no process left
             return _Ending(f"could not be started ({error.strerror})", 1, 0.0, over=False)
         hung = self._attend(stage, began)
-        code = stage.process.wait()
+        if hung:
+            stage.process.kill()
+            self._await(stage)
+        code = stage.process.poll()
         stage.heard()  # what it said at last
         stage.close()
-        how = f"ended (signal {-code})" if code < 0 else f"ended (exit code {code})"
-        how = "stopped answering" if hung else how
-        return _Ending(how, code, time.monotonic() - began, stage.over)
+        lived_s = time.monotonic() - began
+        return _Ending(_how(code, hung), 1 if code is None else code, lived_s, stage.over)
 
     def _enter(self, words: Sequence[str]) -> Listener:
         """The understudy goes on stage; without one, somebody has to be fetched."""
@@ -245,21 +253,31 @@ class _Watch:
         return stage
 
     def _attend(self, stage: Listener, began: float) -> bool:
-        """Stay until it has ended; whether it hung, and was killed for that."""
+        """Stay until it has ended or hangs; whether it hangs."""
         silent, asked = 0, False
         while stage.process.poll() is None:
-            for number in self._signals.wait(stage.descriptor, TICK_S):
-                self._told_to_end = number
-                stage.process.send_signal(number)
+            for number in self._look(stage.descriptor, TICK_S):
+                stage.hand_on(number)
             silent = 0 if stage.heard() else silent + 1
             if silent >= (SILENT if stage.beats and not stage.over else SILENT_AT_FIRST):
-                stage.process.kill()
                 return True
             if not asked and time.monotonic() - began > YOUNG_S:
                 asked = True  # once, when it is in nobody's way; if it dies it is not missed
                 with suppress(OSError):
                     self._understudy = Listener(self._program)
         return False
+
+    def _await(self, stage: Listener) -> None:
+        """Stay until one that was killed is gone, or has had its time."""
+        until = time.monotonic() + KILLED_S
+        while stage.process.poll() is None and (left := until - time.monotonic()) > 0:
+            self._look(None, min(left, TICK_S))
+
+    def _look(self, descriptor: int | None, timeout_s: float) -> list[int]:
+        """See `_Signals.wait`; the operator's wish is remembered."""
+        told = self._signals.wait(descriptor, timeout_s)
+        self._told_to_end = told[-1] if told else self._told_to_end
+        return told
 
     def _pause(self, ending: _Ending, news: str) -> None:
         """Tell how the show goes on, and wait until it may; a signal ends the wait."""
@@ -274,8 +292,7 @@ class _Watch:
         self._terminal.say(f"anthesis: {'; '.join(parts)}; starting it again{when} from {where}")
         until = time.monotonic() + pause
         while self._told_to_end is None and (left := until - time.monotonic()) > 0:
-            for number in self._signals.wait(None, left):
-                self._told_to_end = number
+            self._look(None, left)
 
 
 class _Signals:
@@ -346,6 +363,15 @@ def _sparing(words: Mapping[str, str], spared: Spared) -> dict[str, str]:
     }
     kept = {name: word for name, word in words.items() if name not in spared.left_out}
     return {**kept, **instead}
+
+
+def _how(code: int | None, hung: bool) -> str:
+    """How a stage ended; without a code it has not."""
+    if code is None:
+        return "stopped answering and cannot be killed"
+    if hung:
+        return "stopped answering"
+    return f"ended (signal {-code})" if code < 0 else f"ended (exit code {code})"
 
 
 def _read(take: Path) -> bytes:

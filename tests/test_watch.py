@@ -12,6 +12,7 @@ import time
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -334,6 +335,88 @@ def test_a_stage_without_a_pulse_is_killed(watched, monkeypatch):
     assert code == 0
     assert "--resume=night.take" in started[1]
     assert said[0].startswith("anthesis: the stage stopped answering after 0:")
+
+
+@pytest.fixture
+def stuck(monkeypatch):
+    """The first stage cannot be killed."""
+    monkeypatch.setattr(watch, "TICK_S", 0.01)
+    monkeypatch.setattr(watch, "KILLED_S", 0.1)
+    listener, started = watch.Listener, []
+
+    def start(program):
+        started.append(listener(program))
+        if len(started) == 1:
+            started[0].process.kill = lambda: None
+        return started[-1]
+
+    monkeypatch.setattr(watch, "Listener", start)
+    yield
+    os.kill(started[0].process.pid, signal.SIGKILL)
+    started[0].process.wait(PATIENCE_S)
+
+
+@pytest.mark.usefixtures("stuck")
+def test_a_stage_that_is_stuck_in_a_driver_does_not_hold_up_the_next(watched):
+    code, _, said = watched("write(); beat(); until(lambda: False)", "sys.exit(0)")
+    assert code == 0
+    assert said[0].startswith("anthesis: the stage stopped answering and cannot be killed after 0:")
+
+
+@pytest.mark.usefixtures("stuck")
+def test_the_operator_is_heard_while_a_stage_is_stuck(watched, monkeypatch):
+    waits = watch._Signals.wait
+
+    def pressed(self, descriptor, timeout_s):
+        if descriptor is None:
+            os.kill(os.getpid(), signal.SIGINT)
+        return waits(self, descriptor, timeout_s)
+
+    monkeypatch.setattr(watch._Signals, "wait", pressed)
+    code, _, said = watched("beat(); until(lambda: False)")
+    assert code == 1
+    assert said == []
+
+
+def test_an_understudy_that_is_stuck_does_not_hold_up_the_end(monkeypatch):
+    monkeypatch.setattr(pulse, "_DISMISSED_S", 0.1)
+    started = Listener([sys.executable, "-c", "input()"])
+    with monkeypatch.context() as patched:
+        patched.setattr(started.process, "kill", lambda: None)
+        patched.setattr(started, "close", lambda: None)
+        started.dismiss()
+    assert started.process.poll() is None
+    started.dismiss()
+    assert started.process.poll() is not None
+
+
+def test_on_windows_the_console_tells_the_stage_itself(monkeypatch, capsys):
+    """Rehearsed here: no group, no pulse, and Popen sends no SIGINT."""
+    console = """if True:
+        import os, signal, sys, time
+        told = []
+        signal.signal(signal.SIGINT, lambda *_: told.append(1))
+        sys.stdin.readline()
+        os.kill(os.getppid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(0.5)
+        sys.exit(2 + len(told))
+    """
+
+    def send(process, number):
+        raise ValueError(f"Unsupported signal: {number}")
+
+    monkeypatch.setattr(pulse, "sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr(subprocess.Popen, "send_signal", send)
+    assert watch.watch({}, None, (sys.executable, "-c", console)) == 3
+    assert capsys.readouterr().err == ""
+
+
+def test_a_hang_is_noticed_in_five_seconds_and_a_slow_turn_is_none():
+    longest_turn_s, between_beats_s = 1.7, pulse.EVERY_NS / 1e9
+    patience_s = watch.SILENT * watch.TICK_S
+    assert 1.5 * (longest_turn_s + between_beats_s) < patience_s
+    assert patience_s == (10 if sys.platform == "darwin" else 5)
 
 
 def test_before_its_first_beat_and_after_its_last_a_stage_has_more_time(watched, monkeypatch):
