@@ -17,6 +17,7 @@ from contextlib import suppress
 EVERY_NS = 1_000_000_000
 _VARIABLE = "ANTHESIS_PULSE"  # the descriptor, for the stage
 _BEAT, _OVER = b".", b"!"
+_DISMISSED_S = 1.0
 
 
 class Pulse:
@@ -59,6 +60,7 @@ class Listener:
         """Raises OSError if no process can be started.
 
         The program has a group of its own: Ctrl-C reaches it from the watcher alone, and so once.
+        On Windows see `hand_on`.
         """
         self.beats = 0
         self.over = False
@@ -92,15 +94,25 @@ class Listener:
             self._stdin.write(line)
         self._stdin.close()
 
+    def hand_on(self, number: int) -> None:
+        """Hand a signal of the operator's on, where the program has not heard it itself.
+
+        On Windows it is in the watcher's group: the console has told both of Ctrl-C, the only one
+        that a watcher is given there, and no other signal can be sent.
+        """
+        if sys.platform != "win32":
+            self.process.send_signal(number)
+
     def close(self) -> None:
         """Let go of the pipes, not of the process."""
         self._stdin.close()
         self._release()
 
     def dismiss(self) -> None:
-        """End it. For programs that hold nothing which could be lost."""
+        """End it. For programs that hold nothing which could be lost, and are not waited for."""
         self.process.kill()
-        self.process.wait()
+        with suppress(subprocess.TimeoutExpired):  # it is stuck, in a disk or a driver
+            self.process.wait(_DISMISSED_S)
         self.close()
 
     def _started(self, program: Sequence[str]) -> subprocess.Popen[bytes]:

@@ -160,6 +160,18 @@ def last_state(take: Take) -> State:
     return State(waiting(show, at, facts), at, plays)
 
 
+def records(lines: bytes) -> bool | None:
+    """Whether a recording went on where the lines of a take end; None if nothing says so.
+
+    That is nothing since the take was begun or last resumed: how that stage began is not in it. It
+    is found in the bytes, where no text within a line can have these quotes: the audience waits,
+    and to read a whole take of an hour takes 0.3 s.
+    """
+    since = lines[lines.rfind(b'{"resumed": ') + 1 : lines.rfind(b"\n") + 1]
+    began, ended = (since.rfind(b'"do": "record/%b"' % word) for word in (b"start", b"stop"))
+    return None if began == ended else began > ended
+
+
 def waiting(show: Show, at: int, facts: Programme) -> Show:
     """The show at `at` (ns), standing still until there is a picture."""
     return apply(show, Message("play", (0,)), at, facts)

@@ -23,10 +23,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from engine.errors import UserError
 from live.pulse import Listener
-from live.take import last_state
+from live.take import last_state, records
 from live.take_reader import read_take
 from live.take_writer import free_name
 from live.terminal import Terminal
@@ -36,10 +37,43 @@ BACKDROP = (sys.executable, "-m", "live.backdrop")
 YOUNG_S = 5.0
 BACKOFF_S = (0.0, 1.0, 2.0, 4.0, 8.0)  # before the next stage, when stages keep dying young
 TICK_S = 0.25
-SILENT = 40  # ticks without a pulse: it hangs. A machine that stood still has counted one of them
+# Ticks without a pulse: it hangs. A machine that stood still has counted one of them. The longest
+# that a turn was made to last here was 1.7 s, between two beats that are at most a second further
+# apart: 3840x2160 by software OpenGL in full screen on two cores, with the desktop, changing cues,
+# FFV1 and eight more processes that never rest; at 1920x1080 it was 0.5 s. Engines load in their
+# own processes. On macOS it is as long as somebody drags an edge of the window.
+SILENT = 40 if sys.platform == "darwin" else 20
 SILENT_AT_FIRST = 240  # before the first beat, and while it closes; drivers take their time
 LEAST_S = 1.0  # of a show that --seconds limits, however late it is
-KEPT = ("take", "record", "stats")  # what is kept of a show, and may be what keeps it from playing
+KILLED_S = 3.0  # until one that was killed is gone; one that is not is stuck in a driver
+
+
+class Spared(NamedTuple):
+    """What stages do without, since one was refused what it was to play."""
+
+    said: str
+    left_out: tuple[str, ...]  # words
+    instead: Mapping[str, str]
+
+
+_ANY_MONITOR = {"monitor": "--monitor=1"}  # the set list may name one, too
+_NO_DESK = {"osc": "--osc=127.0.0.1:0"}  # one that nobody knows; the set list may ask for another
+_SOUND = ("audio", "audio_device")
+_KEPT = ("take", "record", "stats")
+
+# A microphone or projector was unplugged; a disk is full; a stage that is stuck holds the port; a
+# card is gone. Why a stage was refused it tells the operator alone, so each time more is left out,
+# the dearest last. After that all of it is tried again: never the same twice in a row.
+SPARED = (
+    Spared("with all that was wanted", (), {}),
+    Spared("without sound, on any monitor", _SOUND, _ANY_MONITOR),
+    Spared("keeping nothing of the next one either", (*_SOUND, *_KEPT), _ANY_MONITOR),
+    Spared(
+        "without the desk and on any device, too",
+        (*_SOUND, *_KEPT, "device"),
+        {**_ANY_MONITOR, **_NO_DESK},
+    ),
+)
 
 
 def watch(
@@ -84,8 +118,9 @@ class Plan:
     def __init__(self, words: Mapping[str, str]) -> None:
         self._words = dict(words)
         self._wished = _wished(words)
+        self._recorded = "record" in words  # while the newest stage lived
         self._takes: list[Path] = []  # of this show, the newest last
-        self._keeps = True
+        self._spared = 0  # of SPARED
         self.started = 0
         self.resumed: Path | None = None  # by the newest stage
 
@@ -96,10 +131,7 @@ class Plan:
             self._takes.pop()  # its stage died before the first line
         self.resumed = self._takes[-1] if self._takes else None
         if self.resumed is not None:
-            for name in ("setlist", "cue"):  # the take brings its own
-                words.pop(name, None)
-            # They are the files of this very show, and to hash a large network takes a second.
-            words |= {"resume": f"--resume={self.resumed}", "force": "--force"}
+            words = self._resuming(words, self.resumed)
         if self.started:
             words.pop("overwrite", None)
             if "seconds" in words:  # about: loading counts for the first stage, not for this one
@@ -108,10 +140,9 @@ class Plan:
         take = free_name(self._wished) if self.started else self._wished
         words["take"] = f"--take={take}"
         self.started += 1
-        if self._keeps:
+        words = _sparing(words, SPARED[self._spared])
+        if "take" in words:
             self._takes.append(take)
-        else:
-            words = {name: word for name, word in words.items() if name not in KEPT}
         setlist = words.pop("setlist", None)
         return [*words.values(), *([] if setlist is None else ["--", setlist])]
 
@@ -119,7 +150,7 @@ class Plan:
         """Take in that a stage was refused what it was to play (exit code 2); what to say of it.
 
         A take that cannot be read is left, for the one before it or the set list. If it can,
-        something else is wrong, a full disk perhaps: then every other stage keeps nothing.
+        something else is wrong: the next stage does without more, see SPARED.
         """
         if self.resumed is not None:
             try:
@@ -127,8 +158,27 @@ class Plan:
             except UserError as error:
                 del self._takes[self._takes.index(self.resumed) :]
                 return str(error)
-        self._keeps = not self._keeps
-        return "keeping its take again" if self._keeps else "keeping nothing of the next one"
+        words = {**self._words, "take": ""}
+        before = _sparing(words, SPARED[self._spared])
+        while _sparing(words, SPARED[self._spared]) == before:
+            self._spared = (self._spared + 1) % len(SPARED)
+        return SPARED[self._spared].said
+
+    def _resuming(self, words: Mapping[str, str], take: Path) -> dict[str, str]:
+        """The words that go on from a take, which brings its own set list and cue."""
+        words = {name: word for name, word in words.items() if name not in ("setlist", "cue")}
+        # They are the files of this very show, and to hash a large network takes a second.
+        words |= {"resume": f"--resume={take}", "force": "--force"}
+        lines = _read(take)
+        if b'"do": "overlay' in lines:  # it had taken effect; since then the performer has chosen
+            words.pop("overlay", None)
+        said = records(lines)
+        self._recorded = self._recorded if said is None else said
+        if not self._recorded:
+            words.pop("record", None)
+        elif "record" not in words:  # by R or the desk; the codec knows its ending
+            words["record"] = f"--record={_timed()}"
+        return words
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +233,14 @@ class _Watch:
         except OSError as error:  # no memory, no process left
             return _Ending(f"could not be started ({error.strerror})", 1, 0.0, over=False)
         hung = self._attend(stage, began)
-        code = stage.process.wait()
+        if hung:
+            stage.process.kill()
+            self._await(stage)
+        code = stage.process.poll()
         stage.heard()  # what it said at last
         stage.close()
-        how = f"ended (signal {-code})" if code < 0 else f"ended (exit code {code})"
-        how = "stopped answering" if hung else how
-        return _Ending(how, code, time.monotonic() - began, stage.over)
+        lived_s = time.monotonic() - began
+        return _Ending(_how(code, hung), 1 if code is None else code, lived_s, stage.over)
 
     def _enter(self, words: Sequence[str]) -> Listener:
         """The understudy goes on stage; without one, somebody has to be fetched."""
@@ -201,21 +253,31 @@ class _Watch:
         return stage
 
     def _attend(self, stage: Listener, began: float) -> bool:
-        """Stay until it has ended; whether it hung, and was killed for that."""
+        """Stay until it has ended or hangs; whether it hangs."""
         silent, asked = 0, False
         while stage.process.poll() is None:
-            for number in self._signals.wait(stage.descriptor, TICK_S):
-                self._told_to_end = number
-                stage.process.send_signal(number)
+            for number in self._look(stage.descriptor, TICK_S):
+                stage.hand_on(number)
             silent = 0 if stage.heard() else silent + 1
             if silent >= (SILENT if stage.beats and not stage.over else SILENT_AT_FIRST):
-                stage.process.kill()
                 return True
             if not asked and time.monotonic() - began > YOUNG_S:
                 asked = True  # once, when it is in nobody's way; if it dies it is not missed
                 with suppress(OSError):
                     self._understudy = Listener(self._program)
         return False
+
+    def _await(self, stage: Listener) -> None:
+        """Stay until one that was killed is gone, or has had its time."""
+        until = time.monotonic() + KILLED_S
+        while stage.process.poll() is None and (left := until - time.monotonic()) > 0:
+            self._look(None, min(left, TICK_S))
+
+    def _look(self, descriptor: int | None, timeout_s: float) -> list[int]:
+        """See `_Signals.wait`; the operator's wish is remembered."""
+        told = self._signals.wait(descriptor, timeout_s)
+        self._told_to_end = told[-1] if told else self._told_to_end
+        return told
 
     def _pause(self, ending: _Ending, news: str) -> None:
         """Tell how the show goes on, and wait until it may; a signal ends the wait."""
@@ -230,8 +292,7 @@ class _Watch:
         self._terminal.say(f"anthesis: {'; '.join(parts)}; starting it again{when} from {where}")
         until = time.monotonic() + pause
         while self._told_to_end is None and (left := until - time.monotonic()) > 0:
-            for number in self._signals.wait(None, left):
-                self._told_to_end = number
+            self._look(None, left)
 
 
 class _Signals:
@@ -285,7 +346,40 @@ def _wished(words: Mapping[str, str]) -> Path:
         return Path(_value(words["take"]))
     if "record" in words:
         return free_name(Path(_value(words["record"])).with_suffix(".take"))
-    return free_name(Path(f"anthesis-{datetime.now():%Y-%m-%d-%H%M%S}.take"))
+    return free_name(Path(f"{_timed()}.take"))
+
+
+def _timed() -> str:
+    """A name that tells the time."""
+    return f"anthesis-{datetime.now():%Y-%m-%d-%H%M%S}"
+
+
+def _sparing(words: Mapping[str, str], spared: Spared) -> dict[str, str]:
+    """The words without what is left out; there is no monitor without a window."""
+    instead = {
+        name: word
+        for name, word in spared.instead.items()
+        if name != "monitor" or "headless" not in words
+    }
+    kept = {name: word for name, word in words.items() if name not in spared.left_out}
+    return {**kept, **instead}
+
+
+def _how(code: int | None, hung: bool) -> str:
+    """How a stage ended; without a code it has not."""
+    if code is None:
+        return "stopped answering and cannot be killed"
+    if hung:
+        return "stopped answering"
+    return f"ended (signal {-code})" if code < 0 else f"ended (exit code {code})"
+
+
+def _read(take: Path) -> bytes:
+    """What there is of it; if it cannot be read the stage says so."""
+    try:
+        return take.read_bytes()
+    except OSError:
+        return b""
 
 
 def _begun(take: Path) -> bool:

@@ -10,7 +10,9 @@ import sys
 import threading
 import time
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -19,14 +21,15 @@ from PIL import Image
 from typer.testing import CliRunner
 from xvfb import xvfb
 
-from live import cli, pulse, watch
+from live import cli, pulse, understudy, watch
 from live.addresses import Message
 from live.pulse import Listener, Pulse
 from live.setlist import bundled
-from live.take import Mapped, Obeyed, Resumed, last_state
+from live.take import Mapped, Obeyed, Resumed, last_state, records
 from live.take_reader import read_take
 from live.take_writer import TakeWriter
-from live.watch import Plan
+from live.understudy import Unhurried
+from live.watch import SPARED, Plan
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and descriptors of POSIX")
 PATIENCE_S = 60
@@ -174,16 +177,133 @@ def test_a_take_that_cannot_be_read_is_left_and_why_is_said(watched):
     assert said[2].endswith("from night.take")
 
 
-def test_what_is_kept_of_a_show_does_not_keep_it_from_playing(watched):
-    """A disk is full: the take can be read, and none can be written."""
+def test_what_was_wanted_beside_the_picture_does_not_keep_a_show_from_playing(watched):
+    """A microphone, a projector, a disk, a port: more is left out each time, until it plays."""
     code, started, said = watched(
-        "write(); die()", "sys.exit(2)", "die()", "sys.exit(2)", "sys.exit(0)", stats="--stats=s"
+        "write(); die()",
+        *["sys.exit(2)"] * 4,
+        "sys.exit(2)",
+        "die()",
+        "sys.exit(0)",
+        audio="--audio",
+        audio_device="--audio-device=2",
+        monitor="--monitor=beamer",
+        stats="--stats=s",
+        record="--record=a.mp4",
+        device="--device=cuda:1",
+        osc="--osc=10.0.0.1:9000",
     )
     assert code == 0
     resumed = {"--resume=night.take", "--force"}
-    keeping = {*resumed, "--take=night-2.take", "--stats=s"}
-    assert [set(words) for words in started[1:]] == [keeping, resumed, resumed, keeping]
-    assert "keeping nothing of the next one" in said[1]
+    kept = {"--record=a.mp4", "--stats=s", "--take=night-2.take"}
+    desk = {"--device=cuda:1", "--osc=10.0.0.1:9000"}
+    wished = {*resumed, *kept, *desk, "--audio", "--audio-device=2", "--monitor=beamer"}
+    quiet = {*resumed, *kept, *desk, "--monitor=1"}
+    unkept = {*resumed, *desk, "--monitor=1"}
+    alone = {*resumed, "--monitor=1", "--osc=127.0.0.1:0"}
+    expected = [wished, quiet, unkept, alone, wished, quiet, quiet]
+    assert [set(words) for words in started[1:]] == expected
+    news = [line.split("; ")[1] for line in said[1:6]]
+    assert news == [spared.said for spared in (*SPARED[1:], *SPARED[:2])]
+
+
+def test_a_refused_stage_is_never_tried_with_the_same_words():
+    for words in ({}, {"headless": "--headless"}, {"audio": "--audio", "osc": "--osc=127.0.0.1:0"}):
+        plan = Plan({**words, "take": "--take=/nowhere/a.take"})
+        tried = []
+        for _ in range(10):
+            tried.append({word for word in plan.next(0.0) if not word.startswith("--take")})
+            tried[-1] |= {"take"} if plan._takes else set()
+            assert plan.refused()
+        assert all(one != other for one, other in pairwise(tried))
+
+
+# --- what was recorded, and what lay over the picture --------------------------------------------
+
+
+def said_by(path: Path, *addresses: str, resumed=None) -> Path:
+    """A take in which these messages were obeyed; `resumed`: from that one."""
+    writer = TakeWriter(path)
+    if resumed is None:
+        writer.begin(bundled(), 1, datetime(2026, 11, 25))
+    else:
+        writer.go_on(read_take(resumed))
+    writer.start()
+    for address in addresses:
+        name, _, argument = address.partition(" ")
+        writer.obeyed(0, Message(name, (argument,) if argument else ()))
+    writer.close()
+    return path
+
+
+STARTED, STOPPED = "record/start", "record/stop"
+
+
+@pytest.mark.parametrize(
+    ("obeyed", "expected"),
+    [
+        ([], None),
+        (["play"], None),
+        ([STARTED], True),
+        ([f'{STARTED} a", "do": "record/stop', "record/marker record/stop"], True),
+        ([STARTED, "play", STOPPED, "play"], False),
+        ([STOPPED], False),
+        ([STARTED, STOPPED, STARTED], True),
+    ],
+)
+def test_whether_a_take_ends_recording(tmp_path, obeyed, expected):
+    take = said_by(tmp_path / "a.take", *obeyed)
+    assert records(take.read_bytes()) is expected
+    assert records(take.read_bytes() + b'{"at": 0, "do": "record/stop", "args"') is expected
+    resumed = said_by(tmp_path / "b.take", resumed=take)
+    assert records(resumed.read_bytes()) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "obeyed", "expected"),
+    [
+        ("a.mp4", [], "a.mp4"),
+        ("a.mp4", [STOPPED], None),
+        ("a.mp4", [STOPPED, STARTED], "a.mp4"),
+        (None, [], None),
+        (None, [STARTED], "anthesis-"),
+        (None, [STARTED, STOPPED], None),
+    ],
+)
+def test_a_stage_records_if_the_one_before_it_did(tmp_path, monkeypatch, given, obeyed, expected):
+    """And so does the one after it, if nobody has said anything since."""
+    monkeypatch.chdir(tmp_path)
+    given = {} if given is None else {"record": f"--record={given}"}
+    plan = Plan({**given, "take": "--take=a.take"})
+    plan.next(0.0)
+    said_by(Path("a.take"), *obeyed)
+    for _ in range(2):
+        words = plan.next(1.0)
+        (recorded,) = [word for word in words if word.startswith("--record=")] or [None]
+        assert recorded is expected or recorded.startswith(f"--record={expected}")
+        (take,) = [word[len("--take=") :] for word in words if word.startswith("--take=")]
+        said_by(Path(take), resumed=plan.resumed)
+
+
+def test_a_take_of_another_night_says_nothing_of_this_ones_recording(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said_by(Path("old.take"), STARTED, STOPPED)
+    plan = Plan(
+        {"resume": "--resume=old.take", "record": "--record=a.mp4", "take": "--take=a.take"}
+    )
+    plan.next(0.0)
+    said_by(Path("a.take"), resumed=Path("old.take"))
+    assert "--record=a.mp4" in plan.next(1.0)
+
+
+def test_an_overlay_that_was_there_at_first_is_the_performers_from_then_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = Plan({"overlay": "--overlay=desktop", "take": "--take=a.take"})
+    assert "--overlay=desktop" in plan.next(0.0)
+    said_by(Path("a.take"))
+    assert "--overlay=desktop" in plan.next(1.0)  # it died too soon to have shown it
+    said_by(Path("a-2.take"), "overlay desktop", "overlay terminal", resumed=Path("a.take"))
+    assert "--overlay=desktop" not in plan.next(2.0)
 
 
 def test_a_stage_that_keeps_dying_young_is_given_more_and_more_time(watched):
@@ -215,6 +335,88 @@ def test_a_stage_without_a_pulse_is_killed(watched, monkeypatch):
     assert code == 0
     assert "--resume=night.take" in started[1]
     assert said[0].startswith("anthesis: the stage stopped answering after 0:")
+
+
+@pytest.fixture
+def stuck(monkeypatch):
+    """The first stage cannot be killed."""
+    monkeypatch.setattr(watch, "TICK_S", 0.01)
+    monkeypatch.setattr(watch, "KILLED_S", 0.1)
+    listener, started = watch.Listener, []
+
+    def start(program):
+        started.append(listener(program))
+        if len(started) == 1:
+            started[0].process.kill = lambda: None
+        return started[-1]
+
+    monkeypatch.setattr(watch, "Listener", start)
+    yield
+    os.kill(started[0].process.pid, signal.SIGKILL)
+    started[0].process.wait(PATIENCE_S)
+
+
+@pytest.mark.usefixtures("stuck")
+def test_a_stage_that_is_stuck_in_a_driver_does_not_hold_up_the_next(watched):
+    code, _, said = watched("write(); beat(); until(lambda: False)", "sys.exit(0)")
+    assert code == 0
+    assert said[0].startswith("anthesis: the stage stopped answering and cannot be killed after 0:")
+
+
+@pytest.mark.usefixtures("stuck")
+def test_the_operator_is_heard_while_a_stage_is_stuck(watched, monkeypatch):
+    waits = watch._Signals.wait
+
+    def pressed(self, descriptor, timeout_s):
+        if descriptor is None:
+            os.kill(os.getpid(), signal.SIGINT)
+        return waits(self, descriptor, timeout_s)
+
+    monkeypatch.setattr(watch._Signals, "wait", pressed)
+    code, _, said = watched("beat(); until(lambda: False)")
+    assert code == 1
+    assert said == []
+
+
+def test_an_understudy_that_is_stuck_does_not_hold_up_the_end(monkeypatch):
+    monkeypatch.setattr(pulse, "_DISMISSED_S", 0.1)
+    started = Listener([sys.executable, "-c", "input()"])
+    with monkeypatch.context() as patched:
+        patched.setattr(started.process, "kill", lambda: None)
+        patched.setattr(started, "close", lambda: None)
+        started.dismiss()
+    assert started.process.poll() is None
+    started.dismiss()
+    assert started.process.poll() is not None
+
+
+def test_on_windows_the_console_tells_the_stage_itself(monkeypatch, capsys):
+    """Rehearsed here: no group, no pulse, and Popen sends no SIGINT."""
+    console = """if True:
+        import os, signal, sys, time
+        told = []
+        signal.signal(signal.SIGINT, lambda *_: told.append(1))
+        sys.stdin.readline()
+        os.kill(os.getppid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(0.5)
+        sys.exit(2 + len(told))
+    """
+
+    def send(process, number):
+        raise ValueError(f"Unsupported signal: {number}")
+
+    monkeypatch.setattr(pulse, "sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr(subprocess.Popen, "send_signal", send)
+    assert watch.watch({}, None, (sys.executable, "-c", console)) == 3
+    assert capsys.readouterr().err == ""
+
+
+def test_a_hang_is_noticed_in_five_seconds_and_a_slow_turn_is_none():
+    longest_turn_s, between_beats_s = 1.7, pulse.EVERY_NS / 1e9
+    patience_s = watch.SILENT * watch.TICK_S
+    assert 1.5 * (longest_turn_s + between_beats_s) < patience_s
+    assert patience_s == (10 if sys.platform == "darwin" else 5)
 
 
 def test_before_its_first_beat_and_after_its_last_a_stage_has_more_time(watched, monkeypatch):
@@ -329,6 +531,44 @@ def test_the_take_has_a_name_that_nobody_has(tmp_path, monkeypatch):
     Path("a.take").touch()
     assert "--take=a-2.take" in Plan({"record": "--record=a.mp4"}).next(0.0)
     assert Plan({"take": "--take=a.take"}).next(0.0) == ["--take=a.take"]  # the stage refuses it
+
+
+# --- the understudy ------------------------------------------------------------------------------
+
+
+def test_an_understudy_loads_without_hurry_until_it_is_wanted(monkeypatch):
+    reading, writing = os.pipe()
+    unhurried = Unhurried(reading)
+
+    def time_of_a_search() -> float:
+        began = time.monotonic()
+        assert unhurried.find_spec("numpy", None) is None
+        return time.monotonic() - began
+
+    assert time_of_a_search() >= understudy.PAUSE_S * 0.9
+    monkeypatch.setattr(understudy, "PAUSE_S", 10.0)
+    os.write(writing, b"[]\n")
+    assert time_of_a_search() < 5.0
+    os.read(reading, 100)
+    os.close(writing)  # nobody wants it any more
+    assert time_of_a_search() < 5.0
+    os.close(reading)
+
+
+def test_what_an_understudy_loads_it_loads_in_its_own_time():
+    """All of it, with pauses, and nothing before it can make them."""
+    code = "import sys, live.understudy; print('numpy' in sys.modules, 'live.cli' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False False\n"
+    code = """if True:
+        import sys
+        from live import understudy
+        sought = []
+        understudy.Unhurried.find_spec = lambda self, name, *_: sought.append(name)
+        understudy.main()
+        print({"numpy", "moderngl", "live.app", "live.tape"} <= {*sought})
+    """
+    command = [sys.executable, "-c", code]
+    assert subprocess.check_output(command, stdin=subprocess.DEVNULL, text=True) == "True\n"
 
 
 # --- the pulse and the command line ------------------------------------------------------------
