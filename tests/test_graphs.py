@@ -207,7 +207,7 @@ def test_a_broken_device_ends_the_engine():
 
 def test_a_session_on_cuda_plays_graphs_in_float16(monkeypatch):
     monkeypatch.setattr(session, "choose_device", lambda name: torch.device("cuda"))
-    monkeypatch.setattr(session, "Cuda", lambda device: StandIn(memory=16))
+    monkeypatch.setattr(session, "Cuda", lambda device, steady: StandIn(memory=16))
     generator = Generator(network(), device="cuda", smallest=8)
     assert generator.form == "float16, CUDA graph, PyTorch's kernels"
     assert generator.sizes == (16,)  # and colours of what cannot be compared are not learned
@@ -218,7 +218,7 @@ def test_a_session_on_cuda_plays_graphs_in_float16(monkeypatch):
 def test_a_worker_registers_the_pixels_of_every_slot_once(monkeypatch):
     machine = StandIn()
     monkeypatch.setattr(session, "choose_device", lambda name: torch.device("cuda"))
-    monkeypatch.setattr(session, "Cuda", lambda device: machine)
+    monkeypatch.setattr(session, "Cuda", lambda device, steady: machine)
     generator = Generator(network(), device="cuda", smallest=8)
     block = SharedBlock.create()
     Performer(generator, SimpleNamespace(resolution=32), block, 0)
