@@ -315,8 +315,9 @@ def _journal(
     for latent in sorted(latents(setlist)):
         writer.file("latent", latent, sha256_of(latent))
     writer.start()
+    writer.moved = lambda path: prompter.say(f"the take is {path}")
     if not spooled:
-        prompter.say(f"the take is {writer.path}")
+        writer.moved(writer.path)
     return writer
 
 

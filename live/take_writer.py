@@ -10,6 +10,7 @@ import platform
 import queue
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -60,6 +61,7 @@ class TakeWriter:
         """
         self.path = path
         self.spooled = spooled
+        self.moved: Callable[[Path], None] | None = None  # called by the thread, after a move
         self.lost = 0
         self._waiting: queue.Queue[Event | dict[str, Any] | Path | None] = queue.Queue(WAITING)
         self._full = False
@@ -192,6 +194,8 @@ class TakeWriter:
         self._file.close()
         self.path.unlink()
         self.path, self._file = path, file
+        if self.moved is not None:
+            self.moved(path)
 
     def _write_now(self, lines: bytes) -> None:
         try:
