@@ -47,8 +47,8 @@ class Rerun:
     """The performance that a take holds, at `rate` frames a second.
 
     Frame 0 is the moment of the first picture. Moments come in order, by iterating; `wplus` is for
-    the newest one. `overlay`
-    is over the picture whatever the show says.
+    the newest one. `overlay` is over the picture whatever the show says; None leaves it to the
+    show.
     """
 
     def __init__(self, take: Take, rate: Fraction, overlay: Name | None = None) -> None:
