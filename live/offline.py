@@ -23,12 +23,12 @@ from live.gpus import Sample
 from live.offscreen import Offscreen
 from live.overlay.overlay import Overlay
 from live.overlay.state import Name, arranged
-from live.recorder import Taken, Tap
 from live.rerun import Moment, Rerun
 from live.scene import FADE_IN, Scene
 from live.setlist import programme
 from live.source import WORKER, Frame, Request, Source, Supervised
 from live.take import Take
+from live.tap import Taken, Tap
 
 STEADY = (*WORKER, "--steady")
 """An engine that makes the same picture of the same W+ whatever it made before."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from engine.bench.figures import Row
 from live.offscreen import Offscreen
-from live.recorder import Tap
+from live.tap import Tap
 from live.tape import Tape, Wanted
 
 PHASES, PHASE_NS = 4, 2_000_000_000

@@ -1,4 +1,4 @@
-"""Records the program picture: a Tap reads it from the GPU, a Recorder encodes it on its thread.
+"""Records pictures that a tap (live/tap.py) has read: a Recorder encodes them on its thread.
 
     tap = Tap(ctx, size)
     recorder = Recorder("show.mp4", size, fps=30)
@@ -20,15 +20,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
-import moderngl
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,8 +37,10 @@ from live.codecs import H264, Format, even, suffixed
 from live.film import ERRORS, Film, reason
 from live.film_sound import Sound
 from live.losses import Lost, Missing, Repeated, Repeats, joined
-from live.offscreen import is_software
 from live.reserve import Reserve
+
+if TYPE_CHECKING:
+    from live.listening import Track
 
 _log = logging.getLogger(__name__)
 
@@ -47,89 +48,7 @@ _QUEUE = 8  # frames that may wait for the encoder
 # A picture takes the next place in the file if it comes within so many frames of its time: a loop
 # that wakes 10 ms late now and then would else drop one frame and repeat another for nothing.
 _LOOSE = 0.75
-_RING = 3  # pixel buffers on a GPU: a frame is read two frames after it was drawn
 _WELL = 10  # seconds of film without a loss, after which the next one is said again
-
-
-class Taken(NamedTuple):
-    """A picture from the GPU: `pixels` uint8 [height, width, 4], top row first.
-
-    The pixels are the tap's own and change with its next take(): copy what is to be kept.
-    """
-
-    pixels: NDArray[np.uint8]
-    show_time_ns: int
-
-
-class Tap:
-    """Reads a framebuffer of `size` without making the frame wait for the GPU.
-
-    On a GPU through a ring of three pixel buffers, each read two frames late. Software GL has
-    drawn in this very memory, so it is read at once: 0.45 ms against 1.2 through the ring for
-    1280x720, 1.6 against 3.3 for 1920x1080 (llvmpipe, two cores).
-    """
-
-    def __init__(self, ctx: moderngl.Context, size: tuple[int, int]) -> None:
-        self.size = size
-        self._direct = is_software(str(ctx.info["GL_RENDERER"]))
-        self._rows = np.zeros((size[1], size[0], 4), np.uint8)  # as GL has them: bottom row first
-        buffers = range(0 if self._direct else _RING)
-        self._idle = deque(ctx.buffer(reserve=self._rows.nbytes) for _ in buffers)
-        self._read: deque[tuple[moderngl.Buffer, int]] = deque()
-
-    def take(self, source: moderngl.Framebuffer, show_time_ns: int) -> list[Taken]:
-        """Begin to read the picture of `show_time_ns`; return the one that has arrived, if any.
-
-        Raises ValueError if `source` has another size; a window's own framebuffer, whose number
-        is 0, does not know it.
-        """
-        if source.glo != 0 and source.size != self.size:
-            raise ValueError(f"a tap of {self.size} cannot read a picture of {source.size}")
-        if self._direct:
-            source.read_into(self._rows, self.size, components=4)
-            return [Taken(self._rows[::-1], show_time_ns)]
-        buffer = self._idle.popleft()
-        source.read_into(buffer, self.size, components=4)
-        self._read.append((buffer, show_time_ns))
-        return [] if self._idle else [self._arrived()]
-
-    def drain(self) -> Iterator[Taken]:
-        """Wait for the pictures still on their way, oldest first; use each before the next."""
-        while self._read:
-            yield self._arrived()
-
-    def release(self) -> None:
-        """Free the pixel buffers; what was on its way is lost."""
-        for buffer in [*self._idle, *(buffer for buffer, _ in self._read)]:
-            buffer.release()
-        self._idle.clear()
-        self._read.clear()
-
-    def _arrived(self) -> Taken:
-        buffer, show_time_ns = self._read.popleft()
-        buffer.read_into(self._rows)
-        self._idle.append(buffer)
-        return Taken(self._rows[::-1], show_time_ns)
-
-
-class Soundtrack(Protocol):
-    """The sound of a show as it becomes known, for one film; float32 [n, channels] in -1..1."""
-
-    rate: int  # samples a second
-    channels: int
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """Where it comes from, and how well."""
-
-    def begin(self, origin_ns: int) -> None:
-        """The show time of the film's first picture: its first sample is heard then."""
-
-    def take(self, until_ns: int) -> NDArray[np.float32]:
-        """The sound since the last call as far as it is known, up to that show time at the most."""
-
-    def finish(self, until_ns: int) -> NDArray[np.float32]:
-        """All that is left up to exactly that show time; what is not known is silence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +84,7 @@ class Recorder:
         *,
         overwrite: bool = False,
         nvenc: bool = False,
-        sound: Soundtrack | None = None,
+        sound: Track | None = None,
     ) -> None:
         self.path = Path(path)
         self.size = size

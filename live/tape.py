@@ -17,8 +17,10 @@ from typing import Any, NamedTuple, TypeAlias
 import moderngl
 
 from live.codecs import CODECS, H264, Format, From, even
-from live.recorder import Recorder, Soundtrack, Tap
+from live.listening import Track
+from live.recorder import Recorder
 from live.sidecar import Facts, Sidecar
+from live.tap import Tap
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +29,7 @@ log = logging.getLogger(__name__)
 _SETTLED = 500_000_000
 MOST_SAID = 100  # different texts
 
-Listen: TypeAlias = Callable[[], Soundtrack]
+Listen: TypeAlias = Callable[[], Track]
 """Begins to put what is heard from now on into a new track."""
 
 

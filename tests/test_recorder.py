@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 
 import live.film
 import live.recorder
+import live.tap
 from engine.errors import UserError
 from live.codecs import CODECS, Format, format_for
 from live.compositor import Compositor, Layer, Look
-from live.recorder import Recorder, RecorderCounts, Tap
+from live.recorder import Recorder, RecorderCounts
+from live.tap import Tap
 from live.texture import Picture
 
 Pixels = NDArray[np.uint8]
@@ -692,7 +694,7 @@ def test_software_gl_is_read_at_once_with_the_top_row_first(gl: moderngl.Context
 def test_a_gpu_is_read_two_frames_late(
     gl: moderngl.Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live.recorder, "is_software", lambda renderer: False)
+    monkeypatch.setattr(live.tap, "is_software", lambda renderer: False)
     target = gl.framebuffer([gl.texture((8, 4), 4)])
     tap = Tap(gl, (8, 4))
     arrived = []

@@ -16,6 +16,7 @@ import pytest
 import live.film
 import live.recorder
 import live.sidecar
+import live.tap
 import live.tape
 from engine.errors import UserError
 from live.sidecar import NEWEST
@@ -219,7 +220,7 @@ def test_only_files_that_exist_are_told(gl: moderngl.Context, tmp_path: Path, dr
 def test_a_gpus_pictures_under_way_are_kept_at_a_change_of_size(
     gl: moderngl.Context, tmp_path: Path, drawn: Draw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live.recorder, "is_software", lambda renderer: False)
+    monkeypatch.setattr(live.tap, "is_software", lambda renderer: False)
     tape = taped(gl, tmp_path / "a.mp4")
     at = show(tape, drawn(SMALL), 0, 4)
     show(tape, drawn(LARGE), at, 5 + 3)
