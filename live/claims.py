@@ -5,7 +5,6 @@ Nothing is ever overwritten unless that is asked for, and of a folder only pictu
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from live.outfile import check_writable
 class Claim:
     """A name that is taken: `path` is an empty file, or an empty folder for pictures.
 
-    What was there before lies aside until one of these is called.
+    What was there before lies `aside` until one of these is called.
     """
 
     path: Path
@@ -50,7 +49,7 @@ def claim(path: Path, *, overwrite: bool = False) -> Claim:
 
     A path without a suffix is a folder of pictures. With overwrite the name itself is taken; a
     folder may then hold nothing but 000000.png, 000001.png ... Folders above are made. Raises
-    UserError in one line.
+    UserError in one line; all is then as it was.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,14 +58,35 @@ def claim(path: Path, *, overwrite: bool = False) -> Claim:
     except OSError as error:
         raise UserError(f"cannot record to {path}: {error.strerror}") from error
     try:
-        aside = _put_aside(path) if overwrite and path.exists() else None
+        if overwrite and path.exists():
+            return _instead(path)
         for name in _names(path):
             with suppress(FileExistsError):
                 _make(name)
-                return Claim(name, aside)
+                return Claim(name)
     except OSError as error:
         raise UserError(f"cannot record to {path}: {error.strerror}") from error
     raise AssertionError("numbers do not end")
+
+
+def _instead(path: Path) -> Claim:
+    """Take the name of what is there, which is renamed beside it. Raises OSError, UserError."""
+    if path.suffix and path.is_dir():
+        raise UserError(f"cannot record to {path}: is a folder")
+    if not path.suffix:
+        _replaceable(path)
+    # Visible: should the program be killed now, this is the old film.
+    aside = next(
+        name for name in _names(path.with_stem(f"{path.stem}-before")) if not name.exists()
+    )
+    path.rename(aside)
+    try:
+        _make(path)
+    except OSError:
+        if not path.exists():
+            aside.rename(path)
+        raise
+    return Claim(path, aside)
 
 
 def check_free(option: str, path: Path, *, overwrite: bool) -> None:
@@ -84,8 +104,11 @@ def check_free(option: str, path: Path, *, overwrite: bool) -> None:
         check_writable(option, path)
     if there and not overwrite:
         raise UserError(f"{option} {path}: is there already; name another, or --overwrite")
-    if there and not path.suffix:
-        _replaceable(path)
+    try:
+        if there and not path.suffix:
+            _replaceable(path)
+    except OSError as error:
+        raise UserError(f"{option} {path}: {error.strerror}") from error
 
 
 def place(written: Path, wished: Path, *, overwrite: bool = False) -> Path:
@@ -111,15 +134,6 @@ def place(written: Path, wished: Path, *, overwrite: bool = False) -> Path:
         written.unlink()
         return name
     raise AssertionError("numbers do not end")
-
-
-def _put_aside(path: Path) -> Path:
-    """Rename what is there, beside it. Raises UserError for what is no film."""
-    if path.suffix and path.is_dir():
-        raise UserError(f"cannot record to {path}: is a folder")
-    if not path.suffix:
-        _replaceable(path)
-    return path.rename(path.with_name(f".{path.name}.before-{os.getpid()}"))
 
 
 def _make(path: Path) -> None:
@@ -148,9 +162,14 @@ def _place_folder(written: Path, wished: Path, *, overwrite: bool) -> Path:
         _replaceable(wished)
         old = written.with_name(f"{written.name}.old")
         wished.rename(old)
-        written.rename(wished)
-        _empty(old)
-        old.rmdir()
+        try:
+            written.rename(wished)
+        except OSError:
+            old.rename(wished)
+            raise
+        with suppress(OSError, UserError):  # somebody has put something into it: that stays
+            _empty(old)
+            old.rmdir()
         return wished
     for name in _names(wished):
         if name.exists() or name.is_symlink():

@@ -44,10 +44,13 @@ from live.take_reader import read_take
 PART_S = 4.0  # what an interruption costs at the most, in seconds of the film
 STALE_S = 86_400.0  # after which nobody is still writing what is unfinished
 _LARGEST = 1 << 16  # bytes of job.json
-_OWN = re.compile(r"\d{6,}|(?:\d{6,}|whole)~(?P<machine>[\w-]+)~(?P<pid>\d{1,9})", re.ASCII)
+_WHOSE = r"~(?P<machine>[\w-]+)~(?P<pid>\d{1,9})-(?P<token>\w+)"
+_OWN = re.compile(r"\d{6,}|(?:\d{6,}|whole)" + _WHOSE, re.ASCII)
 """Names in the folder, without the film's ending: a part, or what somebody has not finished."""
-_BEGUN = re.compile(r"\.begun~(?P<machine>[\w-]+)~(?P<pid>\d{1,9})~[0-9a-f]{32}", re.ASCII)
+_BEGUN = re.compile(r"\.begun" + _WHOSE, re.ASCII)
 """Beside it: the folder until it has both files."""
+_TOKEN = uuid.uuid4().hex
+"""Of this process: a later one may have its number."""
 _PICTURE = re.compile(r"\d{6,}\.png(\.tmp)?", re.ASCII)  # FFmpeg's name until one is whole
 
 
@@ -223,7 +226,7 @@ def _begin(folder: Path, brief: Brief, write_take: Callable[[Path], None]) -> No
         if name is not None and _is_left(path, name):
             with suppress(OSError):
                 _discard(path)
-    begun = folder.with_name(f".begun~{_mine()}~{uuid.uuid4().hex}")
+    begun = folder.with_name(f".begun~{_mine()}{uuid.uuid4().hex}")
     try:
         begun.mkdir()
         write_take(begun / "job.take")
@@ -286,8 +289,15 @@ def _is_left(path: Path, name: re.Match[str]) -> bool:
     """Whether whoever was writing there is gone."""
     if name["machine"] is None:
         return False
-    if name["machine"] == _machine() and not psutil.pid_exists(int(name["pid"])):
-        return True
+    if name["machine"] == _machine():
+        pid = int(name["pid"])
+        gone = (
+            not name["token"].startswith(_TOKEN)
+            if pid == os.getpid()
+            else not psutil.pid_exists(pid)
+        )
+        if gone:
+            return True
     try:
         return time.time() - path.stat().st_mtime > STALE_S
     except OSError:
@@ -296,13 +306,17 @@ def _is_left(path: Path, name: re.Match[str]) -> bool:
 
 def _mine() -> str:
     """What no other process has in a name."""
-    return f"{_machine()}~{os.getpid()}"
+    return f"{_machine()}~{os.getpid()}-{_TOKEN}"
 
 
 def _machine() -> str:
-    """This machine: its name, which others may have, too, and the address of its network card.
+    """This machine: its name, the address of its network card, and whose process numbers those are.
 
-    Without a card that is another one in each process, and `tidy` waits for a day.
+    Without a card that is another one in each process, and `tidy` waits for a day. Containers may
+    share name and card, and have numbers of their own.
     """
-    name = re.sub(r"[^\w-]", "-", platform.node(), flags=re.ASCII)
+    numbers = ""
+    with suppress(OSError):  # Linux only
+        numbers = str(Path("/proc/self/ns/pid").readlink())
+    name = re.sub(r"[^\w-]", "-", f"{platform.node()}-{numbers}", flags=re.ASCII)
     return f"{name}-{uuid.getnode():012x}"

@@ -143,6 +143,8 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
         if listening is not None:
             listening.begin(stage.show_time)
         signals.end = stage.end
+        if heart is not None:
+            closing.callback(heart.closing)  # before anything else is closed
         stage.run()
         if heart is not None:
             heart.over()

@@ -16,7 +16,7 @@ from contextlib import suppress
 
 EVERY_NS = 1_000_000_000
 _VARIABLE = "ANTHESIS_PULSE"  # the descriptor, for the stage
-_BEAT, _OVER = b".", b"!"
+_BEAT, _OVER, _CLOSING = b".", b"!", b"x"
 _DISMISSED_S = 1.0
 
 
@@ -36,8 +36,12 @@ class Pulse:
             self._write(_BEAT)
 
     def over(self) -> None:
-        """The show has ended as it should; what follows is the closing of everything."""
+        """The show has ended as it should."""
         self._write(_OVER)
+
+    def closing(self) -> None:
+        """The loop turns no more, whatever has ended it: everything is being closed."""
+        self._write(_CLOSING)
 
     def _write(self, byte: bytes) -> None:
         with suppress(OSError):  # nobody listens any more
@@ -64,6 +68,7 @@ class Listener:
         """
         self.beats = 0
         self.over = False
+        self.closing = False
         self._reading: int | None = None
         self.process = self._started(program)
         assert self.process.stdin is not None
@@ -86,6 +91,7 @@ class Listener:
             self._release()
         self.beats += told.count(_BEAT)
         self.over = self.over or _OVER in told
+        self.closing = self.closing or _OVER in told or _CLOSING in told
         return True
 
     def say(self, line: bytes) -> None:

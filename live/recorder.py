@@ -48,6 +48,7 @@ _QUEUE = 8  # frames that may wait for the encoder
 # A picture takes the next place in the file if it comes within so many frames of its time: a loop
 # that wakes 10 ms late now and then would else drop one frame and repeat another for nothing.
 _LOOSE = 0.75
+_TOLD_S = 0.5  # that the end of a program waits for what is said of a film
 _WELL = 10  # seconds of film without a loss, after which the next one is said again
 
 
@@ -132,7 +133,7 @@ class Recorder:
         """What has become of the film by now, in words."""
         if self.failed is not None:
             return f"stopped: {self.failed}"
-        if self._abandoned:
+        if self._abandoned and not self._complete:
             return "cut off: the program ended before it was complete"
         return "complete" if self._complete else "recording"
 
@@ -229,7 +230,7 @@ class Recorder:
         self._thread.join(timeout_s)
         if self._thread.is_alive() and not self._abandoned:
             self._abandoned = True
-            self._tell()
+            self._tell_aside()
             _log.warning(
                 "%s: not complete when the program ended: its last half second may be missing, "
                 "what lies before can be played",
@@ -258,6 +259,7 @@ class Recorder:
             except Exception:  # noqa: BLE001 - whatever it is, it is not to end unnoticed
                 _log.exception("%s: a fault of the recorder", self.path)
                 self._fail(f"{self.path}: a fault of the recorder")
+                self._tell()
 
         self._thread = threading.Thread(target=guarded, name="recorder", daemon=True)
         self._thread.start()
@@ -324,8 +326,6 @@ class Recorder:
     def _wrote(self, film: Film, reserve: Reserve) -> None:
         """Count a frame, give the film its sound, and see that the next one has room."""
         self._written += 1
-        if self._written == 1 and self._claim is not None:
-            self._claim.keep()
         if self._sound is not None:
             film.hear(self._sound.take(self._end_ns))
         if self._written * self._rate.denominator % self._rate.numerator < self._rate.denominator:
@@ -333,8 +333,19 @@ class Recorder:
         reserve.check()
 
     def _tell(self) -> None:
-        if self.told is not None and self._written:
+        if self.told is None or not self._written:
+            return
+        try:
             self.told()
+        except Exception:  # noqa: BLE001 - what is said of a film is not to end it
+            _log.exception("%s: what there is to say of it cannot be said", self.path)
+            self.told = None
+
+    def _tell_aside(self) -> None:
+        """The same on a thread: the disk may be what the encoder waits for, too."""
+        teller = threading.Thread(target=self._tell, name="sidecar", daemon=True)
+        teller.start()
+        teller.join(_TOLD_S)
 
     @property
     def _end_ns(self) -> int:
@@ -351,6 +362,8 @@ class Recorder:
                 failure = failure or reason(error)
         if not self._written:
             self._remove()
+        elif self._claim is not None:
+            self._claim.keep()
         if failure:
             self._fail(f"{self.path}: {failure}")
             self._tell()

@@ -9,7 +9,6 @@ import os
 import platform
 import queue
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -66,7 +65,7 @@ class TakeWriter:
         self._waiting: queue.Queue[Event | dict[str, Any] | Path | None] = queue.Queue(WAITING)
         self._full = False
         self._failed = False
-        self._kept = time.monotonic()
+        self._closed = threading.Event()
         try:
             self._file: BinaryIO = path.open("xb", buffering=0)
         except FileExistsError as error:
@@ -99,6 +98,7 @@ class TakeWriter:
     def start(self) -> None:
         """From here on nothing waits for the disk."""
         self._thread.start()
+        threading.Thread(target=self._keep, name="take kept", daemon=True).start()
 
     def file(self, kind: str, path: Path, sha256: str) -> None:
         """A "network" or "latent" that takes part."""
@@ -130,6 +130,7 @@ class TakeWriter:
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Write what waits, unless the disk hangs."""
+        self._closed.set()
         if self._thread.ident is None:
             self._file.close()
         else:
@@ -151,16 +152,15 @@ class TakeWriter:
     def _write(self) -> None:
         """Thread: write whole lines until told to end."""
         while (record := self._waiting.get()) is not None:
+            if isinstance(record, Path):  # even if it has ended: what there is belongs to a film
+                self._move(record)
+                continue
             if self._failed:
                 self.lost += 1
                 continue
             try:
-                if isinstance(record, Path):
-                    self._move(record)
-                    continue
                 lines = _line(record) if isinstance(record, dict) else _event_line(record)
                 _write_all(self._file, lines)
-                self._keep()
             except OSError as error:
                 self.lost += 1
                 self._failed = True  # a gap would make another performance of what follows
@@ -169,11 +169,18 @@ class TakeWriter:
         self._file.close()
 
     def _keep(self) -> None:
-        """Have the disk itself keep it, now and then: the power may go, too."""
-        now = time.monotonic()
-        if now - self._kept >= KEPT_EVERY_S:
-            self._kept = now
-            os.fsync(self._file.fileno())
+        """Thread: have the disk itself keep it, once a second: the power may go, too.
+
+        That can take longer than lines may wait in memory, where a kill would lose them.
+        """
+        while not self._closed.wait(KEPT_EVERY_S):
+            try:
+                kept = os.dup(self._file.fileno())
+            except (OSError, ValueError):  # it moves just now, or is closed
+                continue
+            with suppress(OSError):  # some disks do not know how
+                os.fsync(kept)
+            os.close(kept)
 
     def _move(self, wished: Path) -> None:
         """Go on beside a film; where that cannot be, aside as before, for the next film perhaps."""

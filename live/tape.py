@@ -174,8 +174,10 @@ class Tape:
 
     def mark(self, text: str, at: int) -> None:
         """Mark show time `at` (ns) in the film that is being recorded, if one is."""
-        if not self.recording or self._newest is None:
+        if not self.recording:
             self._say_once("record/marker", "nothing is being recorded")
+        elif self._newest is None:
+            self._say_once("record/marker", "the film has not begun yet")
         elif not self._newest.mark(text, at):
             self._say_once("record/marker", "too many of them, the others are left out")
 

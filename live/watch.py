@@ -62,12 +62,15 @@ _SOUND = ("audio", "audio_device")
 _KEPT = ("take", "record", "stats")
 
 # A microphone or projector was unplugged; a disk is full; a stage that is stuck holds the port; a
-# card is gone. Why a stage was refused it tells the operator alone, so each time more is left out,
-# the dearest last. After that all of it is tried again: never the same twice in a row.
+# card is gone. Why a stage was refused it tells the operator alone, so one thing after the other is
+# left out, the dearest last: on another monitor the audience may see nothing. After that all of it
+# is tried again: never the same twice in a row.
 SPARED = (
     Spared("with all that was wanted", (), {}),
-    Spared("without sound, on any monitor", _SOUND, _ANY_MONITOR),
-    Spared("keeping nothing of the next one either", (*_SOUND, *_KEPT), _ANY_MONITOR),
+    Spared("without sound", _SOUND, {}),
+    Spared("keeping nothing of the next one", _KEPT, {}),
+    Spared("on any monitor", (), _ANY_MONITOR),
+    Spared("without sound, keeping nothing, on any monitor", (*_SOUND, *_KEPT), _ANY_MONITOR),
     Spared(
         "without the desk and on any device, too",
         (*_SOUND, *_KEPT, "device"),
@@ -164,6 +167,10 @@ class Plan:
             self._spared = (self._spared + 1) % len(SPARED)
         return SPARED[self._spared].said
 
+    def settled(self) -> None:
+        """The newest stage has performed: should it die, all that was wanted is tried again."""
+        self._spared = 0
+
     def _resuming(self, words: Mapping[str, str], take: Path) -> dict[str, str]:
         """The words that go on from a take, which brings its own set list and cue."""
         words = {name: word for name, word in words.items() if name not in ("setlist", "cue")}
@@ -211,6 +218,8 @@ class _Watch:
         words = self._plan.next(0.0)
         try:
             while not self._ends(ending := self._perform(words)):
+                if ending.lived_s >= YOUNG_S:
+                    self._plan.settled()
                 news = self._plan.refused() if ending.code == 2 else ""
                 words = self._plan.next(time.monotonic() - first)
                 self._pause(ending, news)
@@ -259,7 +268,7 @@ class _Watch:
             for number in self._look(stage.descriptor, TICK_S):
                 stage.hand_on(number)
             silent = 0 if stage.heard() else silent + 1
-            if silent >= (SILENT if stage.beats and not stage.over else SILENT_AT_FIRST):
+            if silent >= (SILENT if stage.beats and not stage.closing else SILENT_AT_FIRST):
                 return True
             if not asked and time.monotonic() - began > YOUNG_S:
                 asked = True  # once, when it is in nobody's way; if it dies it is not missed

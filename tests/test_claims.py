@@ -153,3 +153,19 @@ def test_a_file_gets_a_name_that_nobody_has(tmp_path: Path) -> None:
     (tmp_path / "written").write_text("d")
     assert place(tmp_path / "written", wished, overwrite=True) == wished
     assert wished.read_text() == "d"
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "pictures"])
+def test_a_name_that_cannot_be_taken_leaves_what_is_there(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = old_film(tmp_path, name)
+
+    def full(path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("live.claims._make", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        claim(path, overwrite=True)
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "old" if path.suffix else len(list(path.iterdir())) == 2

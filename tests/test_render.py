@@ -372,17 +372,18 @@ def test_what_a_killed_process_left_is_tidied_and_what_a_live_one_writes_is_not(
     there = {
         mine: True,
         job.whole: True,
-        job.folder / f"000000~{machine}~{gone.pid}.mkv": False,
-        job.folder / f"whole~{machine}~{gone.pid}.mkv": False,
-        job.folder / f"000000~{machine}-other~{gone.pid}.mkv": True,  # who knows
-        job.folder / f"000001~{machine}-other~{gone.pid}.mkv": False,  # for a day
-        job.folder / f"mine~{machine}~{gone.pid}.mkv": True,
+        job.folder / f"000000~{machine}~{gone.pid}-0.mkv": False,
+        job.folder / f"whole~{machine}~{gone.pid}-0.mkv": False,
+        job.folder / f"000000~{machine}-other~{gone.pid}-0.mkv": True,  # who knows
+        job.folder / f"000001~{machine}-other~{gone.pid}-0.mkv": False,  # for a day
+        job.folder / f"000002~{machine}~{os.getpid()}-0.mkv": False,  # of a former process
+        job.folder / f"mine~{machine}~{gone.pid}-0.mkv": True,
     }
     for path in there:
         path.write_bytes(b"left")
     long_ago = time.time() - STALE_S - 60
-    os.utime(job.folder / f"000001~{machine}-other~{gone.pid}.mkv", (long_ago, long_ago))
-    begun = job.folder.with_name(f".begun~{machine}~{gone.pid}~{'0' * 32}")
+    os.utime(job.folder / f"000001~{machine}-other~{gone.pid}-0.mkv", (long_ago, long_ago))
+    begun = job.folder.with_name(f".begun~{machine}~{gone.pid}-0")
     begun.mkdir()
     (begun / "job.take").touch()
     begin()

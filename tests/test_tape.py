@@ -442,3 +442,34 @@ def test_markers_end_somewhere_and_that_is_said_once(
     tape.mark("after", 0)
     tape.mark("after", 0)
     assert len(caplog.records) == 2
+
+
+def test_the_end_waits_for_no_disk_that_hangs(
+    gl: moderngl.Context, tmp_path: Path, drawn: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither for that of the film nor for that of its sidecar, which is the same."""
+    tape = taped(gl, tmp_path / "a.mp4")
+    at = show(tape, drawn(SMALL), 0, 4)
+    while tape._films[0].recorder._pending:
+        time.sleep(0.001)
+    stuck = threading.Event()
+    monkeypatch.setattr(live.film.Film, "write", lambda *given: stuck.wait(30))
+    show(tape, drawn(SMALL), at, 2)
+    with tape._films[0]._lock:  # somebody writes it just now
+        tape.close(0.05)
+    stuck.set()
+
+
+def test_what_cannot_be_said_of_a_film_does_not_end_it(
+    gl: moderngl.Context, tmp_path: Path, drawn: Draw, caplog: pytest.LogCaptureFixture
+) -> None:
+    tape = Tape(gl, SMALL, Wanted(10, folder=tmp_path), facts=lambda: {"no JSON": object()})
+    tape.start(tmp_path / "a.mp4")
+    at, target = 0, drawn(SMALL)
+    for _ in range(25):
+        at = show(tape, target, at, 1)
+        while tape._films[0].recorder._pending:
+            time.sleep(0.0001)
+    tape.close(60)
+    assert films(tmp_path) == {"a.mp4": (25, SMALL)}
+    assert len(caplog.records) == 1

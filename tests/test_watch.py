@@ -181,8 +181,7 @@ def test_what_was_wanted_beside_the_picture_does_not_keep_a_show_from_playing(wa
     """A microphone, a projector, a disk, a port: more is left out each time, until it plays."""
     code, started, said = watched(
         "write(); die()",
-        *["sys.exit(2)"] * 4,
-        "sys.exit(2)",
+        *["sys.exit(2)"] * 7,
         "die()",
         "sys.exit(0)",
         audio="--audio",
@@ -198,13 +197,24 @@ def test_what_was_wanted_beside_the_picture_does_not_keep_a_show_from_playing(wa
     kept = {"--record=a.mp4", "--stats=s", "--take=night-2.take"}
     desk = {"--device=cuda:1", "--osc=10.0.0.1:9000"}
     wished = {*resumed, *kept, *desk, "--audio", "--audio-device=2", "--monitor=beamer"}
-    quiet = {*resumed, *kept, *desk, "--monitor=1"}
-    unkept = {*resumed, *desk, "--monitor=1"}
-    alone = {*resumed, "--monitor=1", "--osc=127.0.0.1:0"}
-    expected = [wished, quiet, unkept, alone, wished, quiet, quiet]
+    sound = {"--audio", "--audio-device=2"}
+    quiet, unkept = wished - sound, wished - kept
+    elsewhere = wished - {"--monitor=beamer"} | {"--monitor=1"}
+    least = elsewhere - sound - kept
+    alone = least - desk | {"--osc=127.0.0.1:0"}
+    expected = [wished, quiet, unkept, elsewhere, least, alone, wished, quiet, quiet]
     assert [set(words) for words in started[1:]] == expected
-    news = [line.split("; ")[1] for line in said[1:6]]
+    news = [line.split("; ")[1] for line in said[1:8]]
     assert news == [spared.said for spared in (*SPARED[1:], *SPARED[:2])]
+
+
+def test_what_was_left_out_is_wanted_again_once_a_stage_has_performed():
+    plan = Plan({"audio": "--audio", "take": "--take=/nowhere/a.take"})
+    assert "--audio" in plan.next(0.0)
+    plan.refused()
+    assert "--audio" not in plan.next(0.0)
+    plan.settled()
+    assert "--audio" in plan.next(0.0)
 
 
 def test_a_refused_stage_is_never_tried_with_the_same_words():
