@@ -4,6 +4,7 @@ containers  bytes -> a tree of inert records, by `unpickle` and its closed list 
 families    which part of the tree is a StyleGAN2 generator, and whose names it uses
 nvidia, rosinality, tensorflow
             those names -> canonical names (`found` accounts for every one)
+encoders    pSp's and e4e's encoders, from the files that hold their generator too
 latents     W and W+ files
 
 Importing this loads no torch: the stage reads latents, and `inspect` accounts for a network.
