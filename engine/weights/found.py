@@ -52,17 +52,18 @@ def account(found: Found) -> tuple[StyleGAN2Config, dict[str, NDArray[np.float32
     expected = config.shapes()
     if W_AVG in found.weights:
         expected[W_AVG] = (config.w_dim,)
-    problems = _problems(expected, found.weights)
+    wrong = problems(expected, found.weights)
     for name, kernel in found.filters.items():
         if kernel.shape != (4, 4) or not np.allclose(kernel, _FILTER, atol=1e-4):
-            problems.append(f"the filter {shown(name)} is not [1, 3, 3, 1]")
-    if problems:
-        raise UnreadableError(f"{found.dialect} network: {'; '.join(problems)}")
-    tensors = {name: _float32(found.weights[name]) for name in expected}
+            wrong.append(f"the filter {shown(name)} is not [1, 3, 3, 1]")
+    if wrong:
+        raise UnreadableError(f"{found.dialect} network: {'; '.join(wrong)}")
+    tensors = {name: float32(found.weights[name]) for name in expected}
     return config, tensors
 
 
-def _problems(expected: Mapping[str, Shape], weights: Mapping[str, Weight]) -> list[str]:
+def problems(expected: Mapping[str, Shape], weights: Mapping[str, Weight]) -> list[str]:
+    """What is missing, unexpected, or of the wrong shape, each in a few words."""
     missing = [name for name in expected if name not in weights]
     unexpected = [weight.source for name, weight in weights.items() if name not in expected]
     wrong = [
@@ -86,7 +87,8 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:4]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _float32(weight: Weight) -> NDArray[np.float32]:
+def float32(weight: Weight) -> NDArray[np.float32]:
+    """The array in float32, copied only if it has to be. Raises UnreadableError: not finite."""
     if weight.array.dtype.kind != "f":
         raise UnreadableError(f"{shown(weight.source)} is {weight.array.dtype}, not real numbers")
     with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and is refused
