@@ -16,7 +16,15 @@ STAGE_ENTRY = [
     "live.osc",
     "live.window",
 ]
-LIGHT_ENGINE = ["engine", "engine.errors", "engine.link", "engine.path", "engine.weights"]
+LIGHT_ENGINE = [
+    "engine",
+    "engine.errors",
+    "engine.link",
+    "engine.path",
+    "engine.weights",
+    "engine.weights.vgg",
+    "engine.weights.vgg_places",
+]
 
 
 def loaded_by(module: str) -> set[str]:

@@ -339,6 +339,7 @@ def test_the_list_of_names_is_closed() -> None:
         "numpy.core.multiarray.scalar",
         "numpy.dtype",
         "torch._utils._rebuild_parameter",
+        "torch._utils._rebuild_tensor",
         "torch._utils._rebuild_tensor_v2",
         "torch_utils.persistence._reconstruct_persistent_obj",
     }

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 import engine.nets
 from engine.__main__ import main
-from engine.weights import load_network, read_network, saving, sha256
+from engine.weights import load_network, read_network, sha256, whole
 
 DATA = Path(__file__).parent / "data" / "parity"
 BUNDLED = Path(engine.nets.__file__).parent / "flower128.safetensors"
@@ -195,7 +195,7 @@ def test_a_file_appears_whole_or_not_at_all(
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(saving.os, "fsync", full)
+    monkeypatch.setattr(whole.os, "fsync", full)
     assert main(["convert", str(BUNDLED), "-o", str(out), "--force"]) == 2
     assert f"{out}: cannot be written (No space left on device)" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["network.safetensors"]

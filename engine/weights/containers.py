@@ -4,6 +4,7 @@
 |---|---|
 | safetensors | Anthesis' `convert`, and others |
 | torch zip (.pt, .pth) | torch.save since 1.6: data.pkl beside one stored member a storage |
+| TorchScript (.pt) | torch.jit.save: such a zip with a program in it, which is not looked at |
 | torch legacy (.pt, .pth) | torch.save before: five pickles, then the storages |
 | pickle (.pkl) | NVIDIA's code, PyTorch and TensorFlow |
 
@@ -16,7 +17,7 @@ import json
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import SEEK_END, BytesIO
@@ -29,6 +30,7 @@ from safetensors import SafetensorError, deserialize
 from engine.errors import UserError
 from engine.weights.inert import (
     STORAGE_TYPES,
+    Builder,
     Global,
     Storage,
     Tensor,
@@ -75,6 +77,21 @@ _LOOKS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a file is read for.
+
+    accepted: what to bring instead of a file that is not it.
+    script: what stands for the names in a TorchScript archive; None: such archives are refused.
+    """
+
+    accepted: str
+    script: Callable[[Global], Builder | None] | None = None
+
+
+NETWORK = Purpose(ACCEPTED)
+
+
+@dataclass(frozen=True, slots=True)
 class Contents:
     """What a file holds: dicts, lists, tuples, plain values and `inert` records."""
 
@@ -83,23 +100,23 @@ class Contents:
     metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
-def read(path: Path) -> Contents:
+def read(path: Path, purpose: Purpose = NETWORK) -> Contents:
     """Read a file of any kind above. Raises UserError: what is wrong with it, by name."""
-    with _recognized(path) as file:
-        return parse(file.read())
+    with _recognized(path, purpose) as file:
+        return parse(file.read(), purpose)
 
 
-def glance(path: Path) -> None:
+def glance(path: Path, purpose: Purpose = NETWORK) -> None:
     """Look at how a file begins, before any time is spent on it. Raises UserError.
 
     It may be damaged further on: only `read` knows.
     """
-    with _recognized(path):
+    with _recognized(path, purpose):
         pass
 
 
 @contextmanager
-def _recognized(path: Path) -> Iterator[BinaryIO]:
+def _recognized(path: Path, purpose: Purpose) -> Iterator[BinaryIO]:
     """The open file, if its ends are those of weights: a film of 50 GB is not read to be refused.
 
     Raises UserError, also for what is found wrong while it is open.
@@ -111,7 +128,7 @@ def _recognized(path: Path) -> Iterator[BinaryIO]:
             start = file.read(_ENDS)
             size = file.seek(0, SEEK_END)
             file.seek(max(size - _ENDS, 0))
-            _kind(start, file.read(_ENDS), size)
+            _kind(start, file.read(_ENDS), size, purpose)
             file.seek(0)
             yield file
     except OSError as error:
@@ -120,7 +137,7 @@ def _recognized(path: Path) -> Iterator[BinaryIO]:
         raise UserError(f"{path}: {error}") from error
 
 
-def _kind(start: bytes, end: bytes, size: int) -> str:
+def _kind(start: bytes, end: bytes, size: int, purpose: Purpose) -> str:
     """The kind of weights, by the first and last bytes and the size. Raises UnreadableError."""
     if start.startswith(b"PK\x03\x04"):
         return "torch zip"
@@ -131,24 +148,24 @@ def _kind(start: bytes, end: bytes, size: int) -> str:
     # Protocols 0 and 1 have no mark of their own, but all end with a full stop.
     if start[:1] == b"\x80" or (start[:1] in b"c(}]" and end.rstrip().endswith(b".")):
         return "pickle"
-    raise UnreadableError(_unknown(start))
+    raise UnreadableError(_unknown(start, purpose))
 
 
-def _unknown(data: bytes) -> str:
+def _unknown(data: bytes, purpose: Purpose) -> str:
     """What data that is no kind of weights looks like."""
     look = next((look for start, look in _LOOKS if data.lstrip().startswith(start)), None)
     if not data:
         look = "an empty file"
-    return f"looks like {look or 'no kind of weights'}; accepted: {ACCEPTED}"
+    return f"looks like {look or 'no kind of weights'}; accepted: {purpose.accepted}"
 
 
-def parse(data: bytes) -> Contents:
+def parse(data: bytes, purpose: Purpose = NETWORK) -> Contents:
     """Tell the kind of file by its ends, and read it. Raises UnreadableError."""
-    kind = _kind(data[:_ENDS], data[-_ENDS:], len(data))
+    kind = _kind(data[:_ENDS], data[-_ENDS:], len(data), purpose)
     if kind == "safetensors":
         return _safetensors(data)
     if kind == "torch zip":
-        return Contents(kind, _torch_zip(data))
+        return Contents(kind, _torch_zip(data, purpose))
     if kind == "torch legacy":
         return Contents(kind, _torch_legacy(data))
     return Contents(kind, unpickle(BytesIO(data), from_bytes=_nested_storage))
@@ -195,11 +212,11 @@ def _storage(identity: object) -> tuple[str, Storage]:
             raise UnreadableError("its pickle refers to something that is not a torch storage")
 
 
-def _torch_zip(data: bytes) -> object:
+def _torch_zip(data: bytes, purpose: Purpose) -> object:
     """data.pkl, and data/KEY for each storage, all under one folder, all stored uncompressed."""
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
-            return _torch_archive(archive, len(data))
+            return _torch_archive(archive, len(data), purpose)
     except ZIP_ERRORS as error:
         raise UnreadableError(f"is a damaged zip file ({shown(str(error))})") from error
 
@@ -219,16 +236,21 @@ ZIP_ERRORS = (
 )
 
 
-def _torch_archive(archive: zipfile.ZipFile, size: int) -> object:
-    members = archive.infolist()
-    names = {member.filename for member in members}
+def _torch_archive(archive: zipfile.ZipFile, size: int, purpose: Purpose) -> object:
+    names = set(archive.namelist())
     pickles = [name for name in names if name.endswith("/data.pkl")]
     if len(pickles) != 1:
-        raise UnreadableError(f"looks like a zip archive without weights; accepted: {ACCEPTED}")
+        raise UnreadableError(
+            f"looks like a zip archive without weights; accepted: {purpose.accepted}"
+        )
     folder = pickles[0].removesuffix("data.pkl")
-    if f"{folder}constants.pkl" in names:
-        raise UnreadableError(f"is TorchScript, a program; accepted: {ACCEPTED}")
-    # torch never compresses. So a member cannot hold more than the file, nor all of them together.
+    further = purpose.script if f"{folder}constants.pkl" in names else None
+    if f"{folder}constants.pkl" in names and further is None:
+        raise UnreadableError(f"is TorchScript, a program; accepted: {purpose.accepted}")
+    # TorchScript's program is compressed, and is not read.
+    code = f"{folder}code/"
+    members = [member for member in archive.infolist() if not member.filename.startswith(code)]
+    # torch compresses nothing else. So a member cannot hold more than the file, nor all together.
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise UnreadableError("is a compressed zip, which torch does not write: unpack it first")
     if sum(member.file_size for member in members) > size:
@@ -248,7 +270,7 @@ def _torch_archive(archive: zipfile.ZipFile, size: int) -> object:
         storages[key] = storage
         return storage
 
-    return unpickle(BytesIO(archive.read(pickles[0])), persistent)
+    return unpickle(BytesIO(archive.read(pickles[0])), persistent, further=further)
 
 
 def _fill(storage: Storage, data: bytes | memoryview, key: str) -> None:

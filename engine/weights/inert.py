@@ -142,6 +142,19 @@ class TFNetwork:
         self.state = state
 
 
+@dataclass(slots=True, eq=False)
+class ScriptModule:
+    """A module of a TorchScript archive: its attributes. Its code is never looked at."""
+
+    state: dict[Any, Any] | None = None
+
+    def set_state(self, state: object) -> None:
+        """The dictionary of its attributes, parameters and modules."""
+        if not isinstance(state, dict):
+            raise UnreadableError("a TorchScript module without its state")
+        self.state = state
+
+
 Leaf = Tensor | Array
 """What holds numbers in a tree that was read."""
 
@@ -188,7 +201,7 @@ def _is_size(value: object) -> bool:
 
 
 def _rebuild_tensor(args: tuple[Any, ...]) -> Tensor:
-    """torch._utils._rebuild_tensor_v2(storage, offset, size, stride, ...)."""
+    """torch._utils._rebuild_tensor_v2(storage, offset, size, stride, ...), or without the 2."""
     storage, offset, shape, strides = args[:4]
     if not isinstance(storage, Storage) or not (type(shape) is type(strides) is tuple):
         raise UnreadableError("a tensor without a storage, a size and a stride")
@@ -245,6 +258,17 @@ def _scalar(args: tuple[Any, ...]) -> object:
     return np.frombuffer(raw, dtype.numpy(), 1)[0].item()
 
 
+def _ordered_dict(args: tuple[Any, ...]) -> dict[Any, Any]:
+    """Empty, its items to come; or, as Python 2 wrote it, made from a list of pairs."""
+    if len(args) != 1 or type(args[0]) is not list:
+        return _empty_dict(args)
+    if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in args[0]):
+        raise UnreadableError("a dictionary made from something else than pairs")
+    made = {hashable(key): value for key, value in args[0]}
+    args[0].clear()  # given again and again by a short loop of opcodes, it would unfold without end
+    return made
+
+
 def _empty_dict(args: tuple[Any, ...]) -> dict[Any, Any]:
     if args:
         raise UnreadableError("a dictionary made from something else")
@@ -266,11 +290,12 @@ def hashable(key: object) -> object:
 
 
 BUILDERS: Mapping[Global, Builder] = {
-    Global("collections", "OrderedDict"): _empty_dict,
+    Global("collections", "OrderedDict"): _ordered_dict,
     Global("dnnlib.util", "EasyDict"): _empty_dict,
     Global("argparse", "Namespace"): _empty_dict,  # rosinality's training options: not needed
     Global("builtins", "set"): _set,
     Global("__builtin__", "set"): _set,
+    Global("torch._utils", "_rebuild_tensor"): _rebuild_tensor,  # torch before 0.4
     Global("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     Global("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
     Global("torch_utils.persistence", "_reconstruct_persistent_obj"): _reconstruct_module,
@@ -282,6 +307,35 @@ BUILDERS: Mapping[Global, Builder] = {
     Global("numpy._core.multiarray", "scalar"): _scalar,
 }
 """The closed list: what a checkpoint's pickle may name, and what stands for it here."""
+
+
+def script_builder(wanted: Global) -> Builder | None:
+    """What stands for a name that TorchScript's pickles have beside those; None: not read.
+
+    Every class there has a name of its own, below `__torch__`; all are dictionaries here.
+    """
+    if wanted.module.partition(".")[0] == "__torch__":
+        return _script_module
+    if wanted.module == "torch.jit._pickle" and wanted.name in _SCRIPT_VALUES:
+        return _script_value
+    return None
+
+
+# How TorchScript writes lists of one type, and what type a value has: the value itself matters.
+_SCRIPT_VALUES = frozenset(
+    {"build_intlist", "build_doublelist", "build_boollist", "build_tensorlist", "restore_type_tag"}
+)
+
+
+def _script_module(args: tuple[Any, ...]) -> ScriptModule:
+    if args:
+        raise UnreadableError("a TorchScript module made from something else than its state")
+    return ScriptModule()
+
+
+def _script_value(args: tuple[Any, ...]) -> object:
+    return args[0]
+
 
 NAMES_ONLY = frozenset({Global("numpy", "ndarray"), *STORAGE_TYPES})
 """Names that only ever stand as arguments of others."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from safetensors.numpy import save
 from engine.errors import UserError
 from engine.networks.config import StyleGAN2Config
 from engine.weights import NetworkFile
+from engine.weights.whole import whole
 
 
 def save_network(file: NetworkFile, out: Path, dtype: type[np.float32 | np.float16]) -> None:
@@ -29,7 +28,8 @@ def save_network(file: NetworkFile, out: Path, dtype: type[np.float32 | np.float
             raise UserError(
                 f"{file.path}: {name} is too large for half precision; leave out --half"
             )
-    _write_whole(out, save(tensors, {**file.metadata, **dimensions(file.config)}))
+    with whole(out) as stream:
+        stream.write(save(tensors, {**file.metadata, **dimensions(file.config)}))
 
 
 def dimensions(config: StyleGAN2Config) -> dict[str, str]:
@@ -49,22 +49,3 @@ def dimensions(config: StyleGAN2Config) -> dict[str, str]:
     }
     texts = {key: json.dumps(fact) for key, fact in facts.items()}
     return {"format": "stylegan2-ada", "architecture": config.architecture, **texts}
-
-
-def _write_whole(out: Path, data: bytes) -> None:
-    """By way of a file beside it, so that no reader ever sees half of it."""
-    temporary = None
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
-        temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)  # mkstemp's files are for their owner only
-        temporary.replace(out)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror})") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)

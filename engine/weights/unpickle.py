@@ -23,6 +23,7 @@ from engine.weights.inert import (
     Builder,
     Dtype,
     Global,
+    ScriptModule,
     TFNetwork,
     UnreadableError,
     hashable,
@@ -38,14 +39,16 @@ def unpickle(
     stream: BytesIO,
     persistent: Callable[[object], object] | None = None,
     from_bytes: Callable[[bytes], object] | None = None,
+    further: Callable[[Global], Builder | None] | None = None,
 ) -> object:
     """Read one pickle at the stream's position: a tree of plain values and `inert` records.
 
     persistent: gives what a persistent id stands for (torch's storages).
     from_bytes: reads a storage that was saved inside the pickle, as NVIDIA's files have them.
+    further: gives what stands for a name beside those on the closed list, if anything does.
     Raises UnreadableError, naming what the pickle wanted if that is not on the list.
     """
-    machine = _Machine(stream, persistent, from_bytes)
+    machine = _Machine(stream, persistent, from_bytes, further)
     try:
         return machine.run()
     except (ValueError, IndexError, KeyError, struct.error) as error:
@@ -62,9 +65,11 @@ class _Machine:
         stream: BytesIO,
         persistent: Callable[[object], object] | None,
         from_bytes: Callable[[bytes], object] | None,
+        further: Callable[[Global], Builder | None] | None,
     ) -> None:
         self.stream = stream
         self.persistent = persistent
+        self.further = further
         self.builders: dict[Global, Builder] = {**BUILDERS, _ENCODE: self._encode}
         if from_bytes is not None:
             self.builders[_FROM_BYTES] = lambda args: from_bytes(self._spend(args[0]))
@@ -175,9 +180,12 @@ class _Machine:
             raise UnreadableError("its pickle names something by what is not text")
         wanted = Global(module, name)
         if wanted not in self.builders and wanted not in NAMES_ONLY:
-            raise UnreadableError(
-                f"its pickle wants {wanted}, which is not on the list of what is read"
-            )
+            builder = self.further(wanted) if self.further else None
+            if builder is None:
+                raise UnreadableError(
+                    f"its pickle wants {wanted}, which is not on the list of what is read"
+                )
+            self.builders[wanted] = builder
         self.stack.append(wanted)
 
     def _call(self, _: Any) -> None:
@@ -191,7 +199,7 @@ class _Machine:
 
     def _build(self, _: Any) -> None:
         state, target = self._pop(), self._top()
-        if isinstance(target, Array | Dtype | TFNetwork):
+        if isinstance(target, Array | Dtype | ScriptModule | TFNetwork):
             target.set_state(state)
         elif type(target) is not dict:  # the attributes of a dictionary are dropped
             raise UnreadableError(f"its pickle sets attributes of a {type(target).__name__}")
