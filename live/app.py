@@ -302,9 +302,8 @@ class Stage:
                 self._obey(message, at)
         if self._desk is not None:
             for message in self._desk.messages(self.show, at, self.programme):
-                if self._obey(
-                    message, at, heard=True
-                ):  # nothing else that strangers write is ever printed
+                obeyed = self._obey(message, at, heard=True)
+                if obeyed:  # nothing else that strangers write is ever printed
                     self.scene.hear(message, at)
         self.show = control.advance(self.show, at, self.programme)
         if self.output.closing:
@@ -403,9 +402,8 @@ class Stage:
         bare = self._records("picture")
         self.scene.compose(self.show, at, now=now, curtain=curtain, bare=bare)
         if bare and self._tape is not None:
-            self._tape.see(
-                self.compositor.target, at, self.compositor.size
-            )  # before anything is laid over it
+            # Before anything is laid over it.
+            self._tape.see(self.compositor.target, at, self.compositor.size)
 
     def _lay_over(self, at: int) -> None:
         try:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import logging
-import math
 import re
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any
 
 import typer
 
 from engine.__main__ import main as engine_command
 from engine.errors import UserError
-from live.codecs import CODECS, TAPS
+from live import cli_options as opt
+from live.codecs import TAPS
 from live.overlay.state import NAMES
 from live.performance import Options, perform, place
-from live.rerun import LONGEST_S
 from live.setlist import SetList, bundled, load_setlist
 from live.take import Take, check_files
 from live.take_reader import read_take
@@ -61,18 +60,6 @@ def _size(text: str) -> tuple[int, int]:
     raise typer.BadParameter(f"{text!r} is not a size like 1920x1080")
 
 
-def _device(name: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name, re.ASCII):
-        raise typer.BadParameter(f"{name!r}: devices are auto, cpu, cuda, cuda:N and mps")
-    return name
-
-
-def _overlay(name: str | None) -> str | None:
-    if name is not None and name not in NAMES:
-        raise typer.BadParameter(f"{name!r}: overlays are {', '.join(NAMES)}")
-    return name
-
-
 def _resumed(path: Path, setlist: Path | None, cue: str | None) -> Take:
     """The take to go on from. Raises UserError for one that cannot be, BadParameter for options."""
     if setlist is not None or cue is not None:
@@ -80,37 +67,11 @@ def _resumed(path: Path, setlist: Path | None, cue: str | None) -> Take:
     return read_take(path)
 
 
-def _codec(name: str | None) -> str | None:
-    if name is not None and name not in CODECS:
-        raise typer.BadParameter(f"{name!r}: codecs are {', '.join(CODECS)}")
-    return name
-
-
-def _chroma(name: str | None) -> str | None:
-    if name not in (None, "420", "444"):
-        raise typer.BadParameter(f"{name!r}: it is 420 or 444")
-    return name
-
-
-def _tap(name: str) -> str:
-    if name not in TAPS:
-        raise typer.BadParameter(f"{name!r}: it is one of {', '.join(TAPS)}")
-    return name
-
-
 def _share(text: str) -> tuple[int, int]:
     share = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
     if share and 1 <= int(share[1]) <= int(share[2]):
         return int(share[1]), int(share[2])
     raise typer.BadParameter(f"--part {text!r} is not like 2/8")
-
-
-def _finite(value: float | list[float] | None) -> float | list[float] | None:
-    """Ranges of Click let "nan" pass, which is neither less nor more than anything."""
-    numbers = value if isinstance(value, list) else [value]
-    if any(number is not None and not math.isfinite(number) for number in numbers):
-        raise typer.BadParameter("it must be a finite number")
-    return value
 
 
 def _words(context: typer.Context) -> dict[str, str]:
@@ -143,127 +104,38 @@ def _part(name: str | None) -> str | None:
     return name
 
 
-Device: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        metavar="auto|cpu|cuda[:N]|mps", callback=_device, help="What the network runs on."
-    ),
-]
-
-
-Codec: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        metavar="|".join(CODECS), callback=_codec, help="Of the film; by its name's ending if none."
-    ),
-]
-Chroma: TypeAlias = Annotated[
-    str | None,
-    typer.Option(metavar="420|444", callback=_chroma, help="Colour resolution of H.264 and HEVC."),
-]
-Overwrite: TypeAlias = Annotated[
-    bool, typer.Option("--overwrite", help="Take the place of a film that is there.")
-]
-
-
 @app.command()
 def play(
     context: typer.Context,
-    setlist: Annotated[
-        Path | None,
-        typer.Argument(metavar="SETLIST", help="A set list (TOML); without one, the flowers."),
-    ] = None,
-    monitor: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|N", help="Which monitor; `anthesis monitors` lists them."),
-    ] = None,
-    fullscreen: Annotated[
-        bool | None,
-        typer.Option("--fullscreen/--windowed", help="Fill the monitor, or play in a window."),
-    ] = None,
-    size: Annotated[
-        str, typer.Option(metavar="WxH", help="Of the window, or of the picture headless.")
-    ] = "1280x720",
-    fps: Annotated[
-        float | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            max=240,
-            help="Of a headless show and of a recording: default 60, 30 on software OpenGL.",
-        ),
-    ] = None,
-    osc: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Where to listen for the desk, over the set list."),
-    ] = None,
-    cue: Annotated[
-        str | None, typer.Option(metavar="NAME|N", help="The cue to begin with.")
-    ] = None,
-    device: Device = "auto",
-    overlay: Annotated[
-        str | None,
-        typer.Option(
-            metavar="|".join(NAMES), callback=_overlay, help="What is over the picture at first."
-        ),
-    ] = None,
-    record: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Record from the first picture on; R does it later."),
-    ] = None,
-    codec: Codec = None,
-    chroma: Chroma = None,
-    tap: Annotated[
-        str,
-        typer.Option(
-            metavar="program|picture|output",
-            callback=_tap,
-            help="What is recorded: with the overlay, without, or as the output shows it.",
-        ),
-    ] = "program",
-    audio: Annotated[
-        bool, typer.Option("--audio", help="Record sound, too, from the default device.")
-    ] = False,
-    audio_device: Annotated[
-        str | None, typer.Option(metavar="NAME|N", help="The device to record sound from.")
-    ] = None,
-    overwrite: Overwrite = False,
-    take: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.take",
-            help="Keep what was done, to the bit; beside a recording without being asked.",
-        ),
-    ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.take", help="Go on where a take ends, with its set list."),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Resume although a network or latent has changed.")
-    ] = False,
-    headless: Annotated[
-        bool, typer.Option("--headless", help="Without a window, for recording and trying out.")
-    ] = False,
-    seconds: Annotated[
-        float | None,
-        typer.Option(
-            metavar="S", min=0.1, help="End that long after the first picture (headless: 10)."
-        ),
-    ] = None,
-    stats: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="Write what was measured.")
-    ] = None,
-    watch: Annotated[
-        bool,
-        typer.Option("--watch", help="Start the stage again, where it was, should it die."),
-    ] = False,
+    setlist: opt.SetListFile = None,
+    monitor: opt.Monitor = None,
+    fullscreen: opt.Fullscreen = None,
+    size: opt.Size = "1280x720",
+    fps: opt.Fps = None,
+    osc: opt.Osc = None,
+    cue: opt.Cue = None,
+    device: opt.Device = "auto",
+    overlay: opt.Overlay = None,
+    record: opt.Record = None,
+    codec: opt.Codec = None,
+    chroma: opt.Chroma = None,
+    tap: opt.Tap = "program",
+    audio: opt.Audio = False,
+    audio_device: opt.AudioDevice = None,
+    overwrite: opt.Overwrite = False,
+    take: opt.Take = None,
+    resume: opt.Resume = None,
+    force: opt.Force = False,
+    headless: opt.Headless = False,
+    seconds: opt.Seconds = None,
+    stats: opt.Stats = None,
+    watch: opt.Watch = False,
 ) -> None:
     """Perform a set list, on the projector or without a display.
 
     Keys: space plays and pauses, arrows and 1-9 choose cues, T taps the tempo, B is blackout,
-    Z freezes, O goes through the overlays, F is full screen, H tells the rest, Esc twice ends the
-    show.
+    Z freezes, O goes through the overlays, R records, F is full screen, H tells the rest, Esc
+    twice ends the show.
     """
     options = Options(
         monitor=monitor,
@@ -302,75 +174,21 @@ def play(
 
 @app.command()
 def render(
-    source: Annotated[
-        Path, typer.Argument(metavar="SETLIST|TAKE", help="What is performed again, or for itself.")
-    ],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="FILE",
-            help="A film (.mov is ProRes, .mp4 H.264), or with --at a picture.",
-        ),
-    ],
-    size: Annotated[str, typer.Option(metavar="WxH", help="Of the picture.")] = "1920x1080",
-    fps: Annotated[
-        float,
-        typer.Option(metavar="N", min=1, max=240, callback=_finite, help="Frames a second."),
-    ] = 60.0,
-    begin: Annotated[
-        float,
-        typer.Option(
-            "--from",
-            metavar="S",
-            min=0,
-            max=LONGEST_S,
-            callback=_finite,
-            help="Second of the show to begin at.",
-        ),
-    ] = 0.0,
-    end: Annotated[
-        float | None,
-        typer.Option(
-            "--to",
-            metavar="S",
-            min=0,
-            max=LONGEST_S,
-            callback=_finite,
-            help="Second of the show to end at.",
-        ),
-    ] = None,
-    at: Annotated[
-        list[float] | None,
-        typer.Option(
-            metavar="S",
-            min=0,
-            max=LONGEST_S,
-            callback=_finite,
-            help="Make a still of that second; may be repeated.",
-        ),
-    ] = None,
-    codec: Codec = None,
-    chroma: Chroma = None,
-    overlay: Annotated[
-        str | None,
-        typer.Option(
-            metavar="|".join(NAMES), callback=_overlay, help="Over all of it, not as the show says."
-        ),
-    ] = None,
-    device: Device = "auto",
-    workers: Annotated[
-        int, typer.Option(metavar="N", min=1, max=256, help="Engines that work at once.")
-    ] = 1,
-    part: Annotated[
-        str | None,
-        typer.Option(metavar="N/M", help="Make only that share of the parts; for a farm's queue."),
-    ] = None,
-    overwrite: Overwrite = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Although a network or latent has changed.")
-    ] = False,
+    source: opt.Source,
+    output: opt.FilmFile,
+    size: opt.FilmSize = "1920x1080",
+    fps: opt.FilmFps = 60.0,
+    begin: opt.Begin = 0.0,
+    end: opt.End = None,
+    at: opt.Stills = None,
+    codec: opt.Codec = None,
+    chroma: opt.Chroma = None,
+    overlay: opt.FilmOverlay = None,
+    device: opt.Device = "auto",
+    workers: opt.Workers = 1,
+    part: opt.Part = None,
+    overwrite: opt.Overwrite = False,
+    force: opt.FilmForce = False,
 ) -> None:
     """Make a film of a take or a set list: exact, offline, without a dropped frame.
 
@@ -423,7 +241,7 @@ def sheet(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE.png", help="A .png or .jpg.")
     ] = Path("sheet.png"),
-    device: Device = "auto",
+    device: opt.Device = "auto",
 ) -> None:
     """Draw a contact sheet: the keys of every cue, and the path between them."""
     from live.rehearsal import sheet as draw_sheet
@@ -482,7 +300,7 @@ def bench(
     channel_max: Annotated[
         int | None, typer.Option(metavar="N", help="Channels at most (512).")
     ] = None,
-    device: Device = "auto",
+    device: opt.Device = "auto",
     precision: Annotated[
         str, typer.Option(metavar="auto|float32|float16", help="Of the session.")
     ] = "auto",

@@ -98,11 +98,6 @@ class Tape:
         return self._wished is not None and not self._failed
 
     @property
-    def path(self) -> Path | None:
-        """The film that is being written, or was last."""
-        return self._films[-1].recorder.path if self._films else None
-
-    @property
     def status(self) -> Status:
         """How the recording stands."""
         failed = self._failed
