@@ -32,7 +32,7 @@ from live.endpoint import networks, parse_endpoint
 from live.overlay.programs import Layers, parse_layers
 from live.overlay.settings import OverlayTable
 from live.overlay.state import Name as OverlayName
-from live.setlist_faults import Location, fault, place
+from live.setlist_faults import Location, fault, told
 from live.show import CueFacts, Programme, find_cue
 from live.toml_file import parse_toml, read_toml
 
@@ -351,14 +351,13 @@ def _check_names(setlist: SetList, document: Mapping[str, Any]) -> None:
     names = [cue.name for cue in setlist.cues]
     for i, cue in enumerate(setlist.cues):
         if cue.name in names[:i]:
-            where = place(document, ("cue", i, "name"))
-            first = names.index(cue.name) + 1
-            raise UserError(f"{setlist.file}: {where}: cue {first} has that name already")
+            wrong = f"cue {names.index(cue.name) + 1} has that name already"
+            raise UserError(f"{setlist.file}: {told(document, ('cue', i, 'name'), wrong)}")
         try:
             setlist.overlay.find_program(cue.program)
         except ValueError as error:
-            where = place(document, ("cue", i, "program"))
-            raise UserError(f"{setlist.file}: {where}: {error}") from error
+            said = told(document, ("cue", i, "program"), error)
+            raise UserError(f"{setlist.file}: {said}") from error
 
 
 def bundled() -> SetList:

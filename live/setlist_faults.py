@@ -24,7 +24,12 @@ def fault(
     first = min(faults, key=lambda fault: fault["type"] == "missing")
     location = (*at, *first["loc"])
     also = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    said = f"{place(document, location)}: {_wrong(first, model, location)}{also}"
+    return told(document, location, f"{_wrong(first, model, location)}{also}")
+
+
+def told(document: Mapping[str, Any], location: Location, wrong: object) -> str:
+    """What is wrong at a place of the file, in one line."""
+    said = f"{place(document, location)}: {wrong}"
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in said)  # names hold anything
 
 

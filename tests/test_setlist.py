@@ -312,6 +312,11 @@ def test_several_faults_are_counted(folder: Path) -> None:
     assert fault(folder, GOOD.replace("= 140", "= 1").replace("1.5", "-1")).endswith("(and 1 more)")
 
 
+def test_a_name_with_a_line_break_is_told_in_one_line(folder: Path) -> None:
+    said = fault(folder, GOOD.replace('"verse"', '"a\\nb"').replace('"chorus"', '"a\\nb"'))
+    assert said == '[[cue]] 2 "a\\nb" name: cue 1 has that name already'
+
+
 def test_guides_need_four_keys(folder: Path) -> None:
     text = '[[cue]]\nname = "a"\nends = "guide"\nkeys = [{seed = 1}, {seed = 2}, {seed = 3}]\n'
     assert fault(folder, text) == '[[cue]] 1 "a": ends = "guide" needs at least 4 keys, here is 3'
