@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from live.source import Request, Supervised
 BETWEEN = 3  # pictures of the path between two keys
 COLUMNS = 9  # two keys, their way, and one more of each
 PICTURE, GAP, CAPTION, HEADING, MARGIN = 160, 10, 24, 44, 28  # pixels
+LINE = 16  # pixels, of a caption that takes more than one
 PAPER, INK, FAINT, MARKED = (24, 24, 26), (240, 240, 240), (150, 150, 156), (233, 84, 32)
 PATIENCE_S = 180.0
 
@@ -136,7 +137,7 @@ def _moments(cue: Cue, path: Morph) -> list[_Moment]:
     moments = []
     for number, key in enumerate(passed):
         what = _called(key) if key.mix is None else f"{_called(key)} + {_called(key.mix)}"
-        moments.append(_Moment(path.at(_inside(beats[number], path)), what, True))
+        moments.append(_Moment(path.at(_inside(beats[number], path)), _wrapped(what), True))
         if number + 1 < len(passed):
             for step in range(1, BETWEEN + 1):
                 beat = np.interp(step / (BETWEEN + 1), (0, 1), beats[number : number + 2])
@@ -148,18 +149,41 @@ def _called(part: Part) -> str:
     return f"seed {part.seed}" if part.latent is None else part.latent.stem
 
 
+def _wrapped(caption: str) -> str:
+    """A caption in as many lines as it takes below its picture, broken at spaces if it has any."""
+    font = _caption_font()
+    lines = [""]
+    for word in caption.split():
+        longer = f"{lines[-1]} {word}".lstrip()
+        if font.getlength(longer) <= PICTURE:
+            lines[-1] = longer
+            continue
+        lines.append("")
+        for letter in word:
+            if font.getlength(lines[-1] + letter) > PICTURE:
+                lines.append("")
+            lines[-1] += letter
+    return "\n".join(filter(None, lines))
+
+
+@cache
+def _caption_font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(13)
+
+
 def _inside(beat: float, path: Morph) -> float:
     return min(float(beat), path.duration)
 
 
 def _draw(setlist: SetList, rows: list[tuple[Cue, list[_Moment], list[Pixels]]]) -> Image.Image:
-    step, line = PICTURE + GAP, PICTURE + CAPTION + GAP
+    breaks = max(moment.caption.count("\n") for _, moments, _ in rows for moment in moments)
+    step, line = PICTURE + GAP, PICTURE + CAPTION + breaks * LINE + GAP
     lines = [-(-len(moments) // COLUMNS) for _, moments, _ in rows]
     width = 2 * MARGIN + COLUMNS * step - GAP
     height = 2 * MARGIN + HEADING + sum(HEADING + count * line for count in lines)
     drawn = Image.new("RGB", (width, height), PAPER)
     pen = ImageDraw.Draw(drawn)
-    heading, caption = ImageFont.load_default(22), ImageFont.load_default(13)
+    heading, caption = ImageFont.load_default(22), _caption_font()
     pen.text((MARGIN, MARGIN), setlist.show.title, INK, heading)
     top = MARGIN + HEADING
     for (cue, moments, pictures), count in zip(rows, lines, strict=True):
@@ -186,4 +210,5 @@ def _draw_moment(
         frame = (left - 2, above - 2, left + PICTURE + 1, above + PICTURE + 1)
         pen.rectangle(frame, outline=MARKED, width=2)
     colour = INK if moment.is_key else FAINT
-    pen.text((left, above + PICTURE + 4), moment.caption, colour, ImageFont.load_default(13))
+    for number, words in enumerate(moment.caption.split("\n")):
+        pen.text((left, above + PICTURE + 4 + number * LINE), words, colour, _caption_font())

@@ -72,3 +72,22 @@ def test_a_file_that_cannot_be_written_is_known_before_any_engine_starts(
     with pytest.raises(UserError, match=says) as refusal:
         rehearsal.sheet(setlist, tmp_path / name, "cpu")
     assert str(refusal.value).startswith(f"-o {tmp_path / name}")
+
+
+@pytest.mark.parametrize(
+    ("caption", "lines"),
+    [
+        ("seed 1", ["seed 1"]),
+        ("irene, face 2 + band, face 12", ["irene, face 2 + band, face", "12"]),
+        ("", [""]),
+    ],
+)
+def test_captions_are_broken_at_spaces(caption: str, lines: list[str]) -> None:
+    assert rehearsal._wrapped(caption).split("\n") == lines
+
+
+def test_a_long_name_stays_below_its_picture() -> None:
+    name = "IMG_20261125_210455_portrait_of_irene_at_the_stage_door"
+    lines = rehearsal._wrapped(f"{name} + seed 9").split("\n")
+    assert "".join(lines).replace(" ", "") == f"{name}+seed9"
+    assert max(map(rehearsal._caption_font().getlength, lines)) <= rehearsal.PICTURE
