@@ -21,6 +21,7 @@ LIGHT_ENGINE = [
     "engine.errors",
     "engine.link",
     "engine.path",
+    "engine.projection.results",
     "engine.weights",
     "engine.weights.vgg",
     "engine.weights.vgg_places",
@@ -37,6 +38,10 @@ def loaded_by(module: str) -> set[str]:
 @pytest.mark.parametrize("module", STAGE_ENTRY + LIGHT_ENGINE)
 def test_torch_is_not_loaded_by(module):
     assert "torch" not in loaded_by(module)
+
+
+def test_what_a_projection_leaves_is_found_without_pictures():
+    assert "PIL" not in loaded_by("engine.projection.results")
 
 
 def test_importing_the_engine_package_loads_nothing_else():

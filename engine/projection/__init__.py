@@ -1,0 +1,1 @@
+"""From a photo back to W+: the search, and what it leaves."""
