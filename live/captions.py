@@ -149,6 +149,5 @@ def identity(setlist: SetList, cue: int) -> Identity:
 
 
 def called(key: Key) -> str:
-    """What a key is called on screen: its seed, or its latent's name without its folder."""
-    part = f"seed {key.seed}" if key.latent is None else key.latent.stem
-    return f"{part}*" if key.mix is not None else part
+    """What a key is called on screen, in few letters: one that is mixed has an asterisk."""
+    return f"{key.called}*" if key.mix is not None else key.called

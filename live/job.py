@@ -7,7 +7,8 @@
         000002.mov      ...
 
 Parts are films by themselves. They depend on the two files and on what those name: the networks,
-the latents and the holding picture, which lie at the same absolute paths for whoever makes a part.
+the latents, the photos with what was found for them, and the holding picture, which lie at the same
+absolute paths for whoever makes a part.
 So they can be made in any order, at once, on several machines that see all that, and again after
 whatever interruption. The folder has its name only when both files are in it, a part only when it
 is whole. In the end they are joined, and the folder goes, unless it holds anything else.

@@ -18,13 +18,14 @@ from engine.weights import read_network
 from live import keys
 from live.ensemble import Ensemble
 from live.outfile import check_writable
-from live.setlist import Cue, Part, SetList, bundled, load_setlist
+from live.setlist import Cue, SetList, bundled, load_setlist
 from live.source import Request, Supervised
 
 BETWEEN = 3  # pictures of the path between two keys
 COLUMNS = 9  # two keys, their way, and one more of each
 PICTURE, GAP, CAPTION, HEADING, MARGIN = 160, 10, 24, 44, 28  # pixels
 LINE = 16  # pixels, of a caption that takes more than one
+NAMED = 4  # photos of a cue that `check` tells
 PAPER, INK, FAINT, MARKED = (24, 24, 26), (240, 240, 240), (150, 150, 156), (233, 84, 32)
 PATIENCE_S = 180.0
 
@@ -41,10 +42,22 @@ def check(path: Path) -> str:
     for number, cue in enumerate(setlist.cues, start=1):
         keys.fit(cue, shapes[cue.network])
         lines.append(
-            f"  {number}  {cue.name}: {len(cue.keys)} keys, {cue.duration:g} beats, "
+            f"  {number}  {cue.name}: {len(cue.keys)} keys{_photos(cue)}, {cue.duration:g} beats, "
             f"{cue.path}, {cue.ending}; {cue.network.name}"
         )
     return "\n".join(lines)
+
+
+def _photos(cue: Cue) -> str:
+    """The photos among a cue's keys, in brackets; of many the first, and how many more."""
+    parts = (part for key in cue.keys for part in (key, key.mix))
+    faces = {(part.photo, part.face): part.called for part in parts if part and part.photo}
+    if not faces:
+        return ""
+    told = [*faces.values()][:NAMED]
+    if len(faces) > NAMED:
+        told.append(f"{len(faces) - NAMED} more")
+    return f" (photos: {'; '.join(told)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +149,13 @@ def _moments(cue: Cue, path: Morph) -> list[_Moment]:
     beats = [0.0, *np.cumsum(cue.segments)]
     moments = []
     for number, key in enumerate(passed):
-        what = _called(key) if key.mix is None else f"{_called(key)} + {_called(key.mix)}"
+        what = key.called if key.mix is None else f"{key.called} + {key.mix.called}"
         moments.append(_Moment(path.at(_inside(beats[number], path)), _wrapped(what), True))
         if number + 1 < len(passed):
             for step in range(1, BETWEEN + 1):
                 beat = np.interp(step / (BETWEEN + 1), (0, 1), beats[number : number + 2])
                 moments.append(_Moment(path.at(float(beat)), f"beat {beat:.2f}", False))
     return moments
-
-
-def _called(part: Part) -> str:
-    return f"seed {part.seed}" if part.latent is None else part.latent.stem
 
 
 def _wrapped(caption: str) -> str:

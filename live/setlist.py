@@ -1,8 +1,8 @@
 """Set lists: TOML in, validated and frozen models out; every fault is one line that says where.
 
 The models mirror the tables of the file, and what a key leaves open is filled in: network, psi
-and detail of [show], paths relative to the file. Later modules therefore never ask where a value is
-from.
+and detail of [show], paths relative to the file, the latent that was found for a photo. Later
+modules therefore never ask where a value is from.
 """
 
 import re
@@ -32,6 +32,7 @@ from live.endpoint import networks, parse_endpoint
 from live.overlay.programs import Layers, parse_layers
 from live.overlay.settings import OverlayTable
 from live.overlay.state import Name as OverlayName
+from live.photos import with_results
 from live.setlist_faults import Location, fault, told
 from live.show import CueFacts, Programme, find_cue
 from live.toml_file import parse_toml, read_toml
@@ -81,8 +82,12 @@ def _file(value: object, info: ValidationInfo) -> Path:
 
 def _network(value: object, info: ValidationInfo) -> Path:
     if isinstance(value, str) and value in NETWORKS:
-        return Path(str(files("engine.nets") / NETWORKS[value]))
+        return _bundled(value)
     return _file(value, info)
+
+
+def _bundled(name: str) -> Path:
+    return Path(str(files("engine.nets") / NETWORKS[name]))
 
 
 def _monitor(value: object) -> object:
@@ -112,6 +117,7 @@ Beats: TypeAlias = Annotated[float, Field(strict=True, gt=0, le=10_000, allow_in
 Psi: TypeAlias = Annotated[float, _number(-5, 5)]
 Whole: TypeAlias = Annotated[int, Field(strict=True, ge=0)]
 Seed: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]  # numpy's RandomState
+Face: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=99)]
 
 _TABLE = ConfigDict(frozen=True, extra="forbid")
 
@@ -132,12 +138,18 @@ class ShowTable(BaseModel):
 
 
 class Part(BaseModel):
-    """A latent: a seed, or a file. Its psi is that of [show] for seeds and 1 for files."""
+    """A latent: a seed, a file, or a photo that was projected.
+
+    Its psi is that of [show] for seeds and 1 for the others. Of a photo `latent` is the file that
+    was found for its face on the cue's network: see `live.photos`. Faces count from 1, the largest.
+    """
 
     model_config = _TABLE
 
     seed: Seed | None = None
     latent: File | None = None
+    photo: File | None = None
+    face: Face = 1
     psi: Psi = 1.0
 
     @model_validator(mode="before")
@@ -149,9 +161,18 @@ class Part(BaseModel):
 
     @model_validator(mode="after")
     def _one_source(self) -> "Part":
-        if (self.seed is None) == (self.latent is None):
-            raise ValueError("needs either seed or latent")
+        if (self.seed, self.latent, self.photo).count(None) != 2:
+            raise ValueError("needs one of seed, latent and photo")
+        if self.photo is None and "face" in self.model_fields_set:
+            raise ValueError("face goes with a photo")
         return self
+
+    @property
+    def called(self) -> str:
+        """What it is called on screen: its seed, or its file's name without folder and ending."""
+        if self.photo is not None:
+            return self.photo.stem if self.face == 1 else f"{self.photo.stem}, face {self.face}"
+        return f"seed {self.seed}" if self.latent is None else self.latent.stem
 
 
 class Mix(Part):
@@ -343,7 +364,7 @@ def _of(path: Path, text: str, document: dict[str, Any]) -> SetList:
     setlist = _validated(SetList, path, document, document, (), context)
     setlist._file, setlist._text = path, text
     _check_names(setlist, document)
-    return setlist
+    return with_results(setlist, document, {_bundled(name): name for name in NETWORKS})
 
 
 def _check_names(setlist: SetList, document: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from projected import project
 
 from engine.errors import UserError
 from engine.link import NetworkFacts
@@ -105,6 +106,25 @@ def test_seeds_take_the_psi_of_the_show_and_latents_one(folder: Path) -> None:
 def test_a_latent_may_have_a_w_for_every_layer(folder: Path) -> None:
     wplus = np.load(folder / "wplus.npy")
     np.testing.assert_array_equal(first_key(folder, '{latent = "wplus.npy"}'), wplus)
+
+
+def test_a_photo_is_what_was_found_for_it(folder: Path) -> None:
+    wplus = np.random.RandomState(0).randn(NUM_WS, W_DIM).astype(np.float32)
+    (folder / "irene.jpg").write_bytes(b"a photo")
+    project(folder / "irene.jpg", bundled().cues[0].network, folder / "latents", wplus, face=3)
+    photo = '{photo = "irene.jpg", face = 3'
+    asked = cue(folder, photo + "}", "{seed = 1}")
+    assert keys.wanted(asked) == {(1, None)}
+    keys.check(asked)
+    np.testing.assert_array_equal(first_key(folder, photo + "}"), wplus)
+    np.testing.assert_allclose(
+        first_key(folder, photo + ", psi = 0.2}"), W_AVG + 0.2 * (wplus - W_AVG), atol=1e-6
+    )
+    mixed = first_key(folder, f'{{seed = 1, mix = {photo}, layers = "3-"}}}}')
+    np.testing.assert_allclose(mixed[:3], truncated(w_of(1), 0.5)[:3], atol=1e-6)
+    np.testing.assert_array_equal(mixed[3:], wplus[3:])
+    with pytest.raises(UserError, match=r'^\[\[cue\]\] "a" keys\[0\]: .*irene.face3.npy holds'):
+        keys.fit(asked, SimpleNamespace(name="wide", num_ws=NUM_WS, w_dim=512, num_classes=0))
 
 
 def test_an_engine_may_answer_with_w_plus(folder: Path) -> None:

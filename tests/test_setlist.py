@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from projected import project
 
 from engine.errors import UserError
-from live.setlist import Cue, SetList, bundled, load_setlist, programme
+from live.captions import called
+from live.setlist import Cue, SetList, bundled, load_setlist, parse_setlist, programme
 
 GOOD = """
 [show]
@@ -40,6 +42,7 @@ keys = [
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "a.npy").write_bytes(b"")
+    (tmp_path / "p.jpg").write_bytes(b"a photo")
     (tmp_path / "net.pt").write_bytes(b"")
     return tmp_path
 
@@ -190,6 +193,99 @@ def test_the_bundled_show_is_sound_and_never_stops() -> None:
     assert all(cue.network.is_file() for cue in setlist.cues)
 
 
+# --- photos ------------------------------------------------------------------------------------
+
+PHOTOS = """
+[show]
+network = "net.pt"
+[[cue]]
+name = "a"
+keys = [{photo = "p.jpg"}, {photo = "p.jpg", face = 2, psi = 0.5}, {seed = 1}]
+[[cue]]
+name = "b"
+network = "flowers"
+keys = [{seed = 1, mix = {photo = "p.jpg", layers = "8-"}}, {seed = 2}]
+"""
+
+
+@pytest.fixture
+def projected(folder: Path) -> Path:
+    """The folder, where p.jpg has been projected for both networks."""
+    photo, flowers = folder / "p.jpg", bundled().cues[0].network
+    project(photo, folder / "net.pt", folder / "latents")
+    project(photo, folder / "net.pt", folder / "latents", face=2)
+    project(photo, flowers, folder / "latents" / flowers.stem)
+    return folder
+
+
+def test_a_photo_is_the_latent_that_was_found_for_the_network_of_its_cue(projected: Path) -> None:
+    setlist = load(projected, PHOTOS)
+    a, b = (cue.keys for cue in setlist.cues)
+    latents, mixed = projected / "latents", b[0].mix
+    assert mixed is not None
+    assert [key.latent for key in a] == [latents / "p.npy", latents / "p.face2.npy", None]
+    assert mixed.latent == latents / "flower128" / "p.npy"
+    assert [key.photo for key in (*a, mixed)] == [*[projected / "p.jpg"] * 2, None, a[0].photo]
+    assert [key.psi for key in (*a, mixed)] == [1.0, 0.5, 0.7, 1.0]
+    assert (b[0].latent, b[0].seed) == (None, 1)
+    assert (setlist.file, setlist.text) == (projected / "show.toml", PHOTOS)
+
+
+def test_the_text_of_a_take_finds_the_same(projected: Path) -> None:
+    assert parse_setlist(projected / "show.toml", PHOTOS) == load(projected, PHOTOS)
+
+
+def test_what_keys_are_called(projected: Path) -> None:
+    a, b = (cue.keys for cue in load(projected, PHOTOS).cues)
+    assert [key.called for key in a] == ["p", "p, face 2", "seed 1"]
+    assert b[0].mix is not None
+    assert b[0].mix.called == "p"
+    assert [called(key) for key in (a[1], b[0])] == ["p, face 2", "seed 1*"]
+    latent = load(projected, GOOD).cues[1].keys[0]
+    assert latent.called == "a"
+
+
+@pytest.mark.parametrize("place", ["latents", "photos", "photos/latents", ".", "latents/net"])
+def test_where_results_are_looked_for(folder: Path, place: str) -> None:
+    photo = folder / "photos" / "b.jpg"
+    photo.parent.mkdir()
+    photo.write_bytes(b"b")
+    (folder / place).mkdir(parents=True, exist_ok=True)
+    latent = project(photo, folder / "net.pt", folder / place)
+    text = PHOTOS.partition('[[cue]]\nname = "b"')[0].replace("p.jpg", "photos/b.jpg")
+    text = text.replace(", face = 2", "")
+    assert [key.latent for key in load(folder, text).cues[0].keys] == [latent, latent, None]
+
+
+@pytest.mark.parametrize(
+    ("gone", "line"),
+    [
+        ("latents/p", '[[cue]] 1 "a" keys[0].photo: {folder}/p.jpg: has not been projected for'
+            " net.pt: anthesis project {folder}/p.jpg --network {folder}/net.pt"
+            " -o {folder}/latents"),
+        ("latents/p.face2", '[[cue]] 1 "a" keys[1].photo: {folder}/p.jpg: face 2 has not been'
+            " projected for net.pt: anthesis project {folder}/p.jpg --face 2"
+            " --network {folder}/net.pt -o {folder}/latents"),
+        ("latents/flower128/p", '[[cue]] 2 "b" keys[0].mix.photo (seed 1): {folder}/p.jpg: has not'
+            " been projected for flowers ({folder}/latents/p.npy is for another network, net.pt):"
+            " anthesis project {folder}/p.jpg --network flowers -o {folder}/latents/flower128"),
+    ],
+)  # fmt: skip
+def test_a_photo_without_a_result_is_a_fault_of_its_key(
+    projected: Path, gone: str, line: str
+) -> None:
+    for ending in (".npy", ".json"):
+        (projected / f"{gone}{ending}").unlink()
+    assert fault(projected, PHOTOS) == line.format(folder=projected)
+
+
+def test_other_faults_go_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashing a large network takes time, and who writes a set list checks it often."""
+    monkeypatch.setattr("live.photos.find_result", None)
+    assert fault(folder, PHOTOS.replace('"b"', '"a"')).endswith("cue 1 has that name already")
+    assert fault(folder, PHOTOS.replace("layers", "layer")).startswith('[[cue]] 2 "b" keys[0].mix')
+
+
 # --- faults ------------------------------------------------------------------------------------
 
 CHORUS = '[[cue]] 2 "chorus"'
@@ -204,7 +300,8 @@ CHORUS = '[[cue]] 2 "chorus"'
         ("[show]", "[shw]", "[shw]: no such key, did you mean show?"),
         ("path =", "pth =", f"{CHORUS} pth: no such key, did you mean path?"),
         ("{seed = 21, beats", "{seed = 21, beat", f"{CHORUS} keys[1].beat (seed 21): no such key,"
-            " did you mean beats?; accepted are seed, latent, psi, beats, class, cutoff, mix"),
+            " did you mean beats?; accepted are seed, latent, photo, face, psi, beats, class,"
+            " cutoff, mix"),
         ('layers = "4-7"', 'layer = "4-7"', f"{CHORUS} keys[1].mix.layer (seed 21): no such key,"
             " did you mean layers?"),
         ('"bezier"', '"bezier"\ncover = "desktop"', f"{CHORUS} cover: no such key, did you mean"),
@@ -274,12 +371,22 @@ CHORUS = '[[cue]] 2 "chorus"'
         ("[show]", "[show]\ndetail = [1]", "[show] detail: [1] is none of"),
         ('"chorus"', '"chorus"\ndetail = 768', f"{CHORUS} detail: 768 is none of"),
         # what does not go together
-        ("{seed = 24}", "{beats = 1}", f"{CHORUS} keys[4]: needs either seed or latent"),
-        ("{seed = 24}", '{seed = 1, latent = "a.npy"}', f"{CHORUS} keys[4] (seed 1): needs either"),
+        ("{seed = 24}", "{beats = 1}", f"{CHORUS} keys[4]: needs one of seed, latent and photo"),
+        ("{seed = 24}", '{seed = 1, latent = "a.npy"}', f"{CHORUS} keys[4] (seed 1): needs one of"),
         ("{seed = 24}", '{latent = "a.npy", class = 1}', f"{CHORUS} keys[4]: class goes with a"),
+        ("{seed = 24}", '{photo = "p.jpg", class = 1}', f"{CHORUS} keys[4]: class goes with a"),
+        ("{seed = 24}", '{photo = "p.jpg", seed = 1}', f"{CHORUS} keys[4] (seed 1): needs one of"),
+        ("{seed = 24}", '{photo = "p.jpg", latent = "a.npy"}', f"{CHORUS} keys[4]: needs one of"),
+        ("{seed = 24}", "{seed = 24, face = 1}", f"{CHORUS} keys[4] (seed 24): face goes with a"),
+        ("{seed = 24}", "{face = 2}", f"{CHORUS} keys[4]: needs one of seed, latent and photo"),
+        ("{seed = 24}", '{photo = "p.jpg", face = 0}', f"{CHORUS} keys[4].face: must be greater"),
+        ("{seed = 24}", '{photo = "p.jpg", face = 100}', f"{CHORUS} keys[4].face: must be less"),
+        ("{seed = 24}", '{photo = "p.jpg", face = "2"}', f"{CHORUS} keys[4].face: must be a valid"),
+        ("{seed = 24}", '{photo = "b.jpg"}', f"{CHORUS} keys[4].photo: there is no"),
+        ("{seed = 24}", "{photo = 3}", f"{CHORUS} keys[4].photo: must be the name of a file"),
         ('"4-7"', '"7-4"', f"{CHORUS} keys[1].mix.layers (seed 21): the last layer lies before"),
         ('"4-7"', '"fine"', f'{CHORUS} keys[1].mix.layers (seed 21): must be layers like "8-" or'),
-        ('{latent = "a.npy", layers', "{layers", f"{CHORUS} keys[1].mix (seed 21): needs either"),
+        ('{latent = "a.npy", layers', "{layers", f"{CHORUS} keys[1].mix (seed 21): needs one of"),
         ('"spring"', '"loop"', f'{CHORUS}: ends = "guide" and a loop exclude each other'),
         ("{seed = 1}, {seed = 2, beats = 8}, ", "", '[[cue]] 1 "verse": ends = "through" needs at'
             " least 2 keys, here is 1"),
@@ -348,12 +455,14 @@ def test_what_is_no_set_list_at_all(folder: Path) -> None:
 toml = st.recursive(
     st.one_of(
         st.integers(-9, 99).map(str),
-        st.sampled_from(["0.5", "nan", "true", '"loop"', '"a.npy"', '""', "1979-05-27"]),
+        st.sampled_from(["0.5", "nan", "true", '"loop"', '"any.toml"', '""', "1979-05-27"]),
     ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]"),
         st.dictionaries(
-            st.sampled_from(["seed", "latent", "mix", "layers", "psi", "class", "x"]),
+            st.sampled_from(
+                ["seed", "latent", "photo", "face", "mix", "layers", "psi", "class", "x"]
+            ),
             inner,
             max_size=3,
         ).map(lambda d: "{" + ", ".join(f"{k} = {v}" for k, v in d.items()) + "}"),

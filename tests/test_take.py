@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from projected import project
 
 import live.take_writer
 from engine.errors import UserError
@@ -317,6 +318,26 @@ def test_files_that_have_changed_are_named(perform, folder):
     (folder / "a.pt").unlink()
     with pytest.raises(UserError, match=r"a\.pt: there is no such file"):
         check_files(same)
+
+
+def test_a_photo_that_was_projected_anew_is_named(perform, folder):
+    photo, network = folder / "irene.jpg", folder / "a.pt"
+    photo.write_bytes(b"a photo")
+    ws = np.zeros((Fake.num_ws, Fake.w_dim), np.float32)
+    latent = project(photo, network, folder / "latents", ws)
+    text = SETLIST.replace('{latent = "w.npy"', '{photo = "irene.jpg"')
+    (folder / "show.toml").write_text(text)
+    perform("night.take", seconds=1)
+    take = read_take(folder / "night.take")
+    assert latents(take.setlist) == {latent}
+    same = replace(take, networks={}, latents={latent: sha256_of(latent)})
+    check_files(same)
+    project(photo, network, folder / "latents", ws + 1)
+    with pytest.raises(UserError, match=r"irene\.npy: is not the file it was in this take"):
+        check_files(same)
+    photo.write_bytes(b"another photo")
+    with pytest.raises(UserError, match=r"irene\.npy is of another picture of that name"):
+        read_take(folder / "night.take")
 
 
 # --- what is wrong -----------------------------------------------------------------------------
