@@ -1,0 +1,1 @@
+"""The way back: from a photo to the W+ that shows it."""
