@@ -21,6 +21,8 @@ LIGHT_ENGINE = [
     "engine.errors",
     "engine.link",
     "engine.path",
+    "engine.projection.crops",
+    "engine.projection.photos",
     "engine.weights",
     "engine.weights.vgg",
     "engine.weights.vgg_places",
@@ -37,6 +39,11 @@ def loaded_by(module: str) -> set[str]:
 @pytest.mark.parametrize("module", STAGE_ENTRY + LIGHT_ENGINE)
 def test_torch_is_not_loaded_by(module):
     assert "torch" not in loaded_by(module)
+
+
+def test_faces_are_a_matter_of_photos_that_show_some():
+    """dlib is optional, and takes its time to load."""
+    assert "dlib" not in loaded_by("engine.projection.crops")
 
 
 def test_importing_the_engine_package_loads_nothing_else():
@@ -77,6 +84,7 @@ def importers_of(name: str, package: str) -> set[str]:
         ("pynvml", {"live/nvml.py", "live/gpu_checks.py", "live/fake_gpus.py"}),
         ("sounddevice", {"live/microphone.py"}),
         ("cuda", {"live/cuda.py", "engine/inference/ipc.py"}),
+        ("dlib", {"engine/projection/faces.py"}),
     ],
 )
 def test_each_outside_library_has_one_home(library, home):
