@@ -21,6 +21,8 @@ LIGHT_ENGINE = [
     "engine.errors",
     "engine.link",
     "engine.path",
+    "engine.projection.crops",
+    "engine.projection.photos",
     "engine.projection.results",
     "engine.weights",
     "engine.weights.vgg",
@@ -42,6 +44,11 @@ def test_torch_is_not_loaded_by(module):
 
 def test_what_a_projection_leaves_is_found_without_pictures():
     assert "PIL" not in loaded_by("engine.projection.results")
+
+
+def test_faces_are_a_matter_of_photos_that_show_some():
+    """dlib is optional, and takes its time to load."""
+    assert "dlib" not in loaded_by("engine.projection.crops")
 
 
 def test_importing_the_engine_package_loads_nothing_else():
@@ -82,6 +89,7 @@ def importers_of(name: str, package: str) -> set[str]:
         ("pynvml", {"live/nvml.py", "live/gpu_checks.py", "live/fake_gpus.py"}),
         ("sounddevice", {"live/microphone.py"}),
         ("cuda", {"live/cuda.py", "engine/inference/ipc.py"}),
+        ("dlib", {"engine/projection/faces.py"}),
     ],
 )
 def test_each_outside_library_has_one_home(library, home):

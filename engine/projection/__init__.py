@@ -1,1 +1,1 @@
-"""From a photo back to W+: the search, and what it leaves."""
+"""The way back: from a photo to the W+ whose picture it is. `session` is its story."""
