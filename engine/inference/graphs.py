@@ -172,6 +172,8 @@ class Graphs:
         self._ws = self._asked[:values].view(net.num_ws, net.w_dim)
         self._noise = self._asked[values]
         self._graphs: dict[int, tuple[Replay, Tensor]] = {}
+        # A graph reads memory, not tensors: what frames are made of must live as long as it.
+        self._makes: dict[int, Make] = {}
         self._slots: list[Tensor] = []
         self._unpinned: set[str] = set()
         self._frame = torch.empty(0, dtype=torch.uint8)
@@ -273,6 +275,7 @@ class Graphs:
 
         try:
             self._graphs[size] = self._machine.capture(make)
+            self._makes[size] = make
         except torch.OutOfMemoryError:
             self._machine.forget()
             return False
