@@ -228,6 +228,8 @@ class Stage:
 
     def run(self) -> None:
         """Perform until the end. Raises UserError if the first network cannot be performed."""
+        with self.faults:
+            self.compositor.rehearse()
         while not self.over:
             self.turn()
 
