@@ -52,7 +52,7 @@ def _or_why(name: str, lines: Callable[[], Iterator[Line]]) -> Iterator[Line]:
 
 
 def _first(told: Told, setlist: Path) -> Iterator[Line]:
-    yield from said_of("first show here", performed(told, setlist, "1280x720", 60))
+    yield from said_of("stage", "first show here", performed(told, setlist, "1280x720", 60))
 
 
 def _overlaid(told: Told, setlist: Path) -> Iterator[Line]:
@@ -61,7 +61,7 @@ def _overlaid(told: Told, setlist: Path) -> Iterator[Line]:
     for name in ("off", "desktop"):
         summary = performed(told, setlist, "1920x1080", 60, "--overlay", name)
         work[name] = summary["stage_ms"]
-        yield from said_of(f"overlay {name}", summary)
+        yield from said_of("stage", f"overlay {name}", summary)
         yield at_most("stage", f"overlay {name}, faults", summary["stage_faults"], "", 0)
     for key, most in OVERLAID_MS.items():
         over = work["desktop"][key] - work["off"][key]
@@ -100,17 +100,17 @@ def performed(told: Told, setlist: Path, size: str, rate: int, *options: str) ->
     return summary
 
 
-def said_of(name: str, summary: dict[str, Any]) -> Iterator[Line]:
+def said_of(section: str, name: str, summary: dict[str, Any]) -> Iterator[Line]:
     """How frames came, which steps took long, and what the show warned of: nothing is judged."""
     path = f"{summary['frame_path']}: {summary['frame_path_why']}"
-    yield Line("stage", f"{name}, frame path", path)
+    yield Line(section, f"{name}, frame path", path)
     interval = ", ".join(f"{key} {ms}" for key, ms in summary["present_interval_ms"].items())
-    yield Line("stage", f"{name}, present interval ms", interval)
+    yield Line(section, f"{name}, present interval ms", interval)
     steps = sorted(summary["steps_ms"].items(), key=lambda step: -step[1]["max"])
     found = (f"{step} {ms['p99']}/{ms['max']}" for step, ms in steps if ms["max"] >= LONG_MS)
-    yield Line("stage", f"{name}, steps, p99/max ms", ", ".join(found))
+    yield Line(section, f"{name}, steps, p99/max ms", ", ".join(found))
     for warning in summary["warnings"]:
-        yield Line("stage", f"{name}, warning", warning)
+        yield Line(section, f"{name}, warning", warning)
 
 
 def _at_rate(told: Told, setlist: Path, size: str, rate: int) -> Iterator[Line]:
@@ -119,7 +119,7 @@ def _at_rate(told: Told, setlist: Path, size: str, rate: int) -> Iterator[Line]:
     path = summary["frame_path"]
     verdict = OK if path == ON_GPU else MISSED
     yield Line("stage", f"{size}, frames come by", path, ON_GPU, verdict)
-    yield from said_of(size, summary)
+    yield from said_of("stage", size, summary)
     for what in ("presented", "generated"):
         name = f"{size}, {what} a second"
         yield at_least("stage", name, frames[what] / max(seconds, 1e-9), "", KEPT * rate)
