@@ -228,6 +228,8 @@ class Stage:
 
     def run(self) -> None:
         """Perform until the end. Raises UserError if the first network cannot be performed."""
+        with self.faults:
+            self.compositor.rehearse()
         while not self.over:
             self.turn()
 
@@ -242,10 +244,12 @@ class Stage:
         self._steps(
             self._hear,  # keys and desk become messages, and messages the show's new state
             self._tend,  # engines that died are replaced, the next cue's engine is warmed up
+            self._probe,  # whether their pictures can stay on the GPU is tried out, bit by bit
             self._take_before_asking,  # from an engine that needs all of the time up to here
             self._ask,  # the W+ of the moment at which a picture will be seen goes to the engine
         )
         waited = self._pacer.wait()
+        self.statistics.step_took("wait", waited)
         self._cadence.turned(self._outlook.interval, waited)
         self._steps(
             self._hear,  # master and blackout act on this very frame
@@ -254,9 +258,11 @@ class Stage:
             self._lay_over,  # terminal, GPU monitor or the whole desktop over it
             self._record,  # the recorder is shown what it wants of that
         )
-        work = self.clock.now() - self.presented_at - waited
+        drawn = self.clock.now()
+        work = drawn - self.presented_at - waited
         with self.faults:
             self.output.present()
+        self.statistics.step_took("present", self.clock.now() - drawn)
         with self.faults:
             self._count(work)
         if self._pulse is not None:
@@ -264,10 +270,14 @@ class Stage:
 
     def _steps(self, *steps: Callable[[int], None]) -> None:
         """Take steps at the show time that it is now, whatever goes wrong in one of them."""
-        at = self.show_time(self.clock.now())
+        began = self.clock.now()
+        at = self.show_time(began)
         for step in steps:
             with self.faults:
                 step(at)
+            ended = self.clock.now()
+            self.statistics.step_took(step.__name__.removeprefix("_"), ended - began)
+            began = ended
 
     @property
     def over(self) -> bool:
@@ -327,9 +337,11 @@ class Stage:
             self._captions.forget(network)
         if self._journal is not None:
             self._keep_journal(self._journal, at)
+        self.statistics.sample_memory(now, self.ensemble.sources)
+
+    def _probe(self, at: int) -> None:
         for source in self.ensemble.sources:
             self._frame_paths.tend(source)
-        self.statistics.sample_memory(now, self.ensemble.sources)
 
     def _take_before_asking(self, at: int) -> None:
         if self._cadence.takes_before_asking:

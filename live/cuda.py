@@ -34,8 +34,12 @@ class Gpu(Protocol):
     def suits(self, ctx: moderngl.Context) -> None:
         """See that it could be of use at all, without touching it."""
 
+    def prepare(self) -> None:
+        """Do what can be done before it is known which GPU it will be. On any thread: it takes
+        its time, and whatever else asks something of the driver meanwhile may have to wait."""
+
     def start(self, uuid: str) -> None:
-        """Open the GPU of that name: takes its time, so that any thread may do it."""
+        """Open the GPU of that name. On any thread, for the same reason."""
 
     def allocate(self, nbytes: int) -> int:
         """Some of its memory, which stays until the process ends. On any thread."""
@@ -73,7 +77,11 @@ class Cuda:
         renderer = str(ctx.info["GL_RENDERER"])
         if is_software(renderer):
             raise CudaError(f"OpenGL runs on the CPU ({renderer})")
-        _runtime()
+
+    def prepare(self) -> None:
+        """See `Gpu.prepare`. Where there is one GPU, which it will be is known."""
+        if _done("cudaGetDeviceCount", _runtime().cudaGetDeviceCount()) == 1:
+            self._open(0)
 
     def start(self, uuid: str) -> None:
         """See `Gpu.start`."""
@@ -81,11 +89,15 @@ class Cuda:
         for device in range(_done("cudaGetDeviceCount", runtime.cudaGetDeviceCount())):
             properties = _done("cudaGetDeviceProperties", runtime.cudaGetDeviceProperties(device))
             if bytes(properties.uuid.bytes).hex() == uuid:
-                _done("cudaSetDevice", runtime.cudaSetDevice(device))
-                _done("cudaFree", runtime.cudaFree(0))  # makes the context, which takes longest
+                self._open(device)
                 self._device = device
                 return
         raise CudaError("the stage does not see the engine's GPU (CUDA_VISIBLE_DEVICES?)")
+
+    def _open(self, device: int) -> None:
+        """Make the device's context, which takes longest; a second time it is there."""
+        _done("cudaSetDevice", _runtime().cudaSetDevice(device))
+        _done("cudaFree", _runtime().cudaFree(0))
 
     def allocate(self, nbytes: int) -> int:
         """See `Gpu.allocate`."""

@@ -34,6 +34,10 @@ class FakeCuda:
         """See `Gpu.suits`."""
         self._try("suits")
 
+    def prepare(self) -> None:
+        """See `Gpu.prepare`."""
+        self._try("prepare")
+
     def start(self, uuid: str) -> None:
         """See `Gpu.start`."""
         self._try("start")

@@ -57,6 +57,7 @@ class FramePaths:
         self._ctx, self._gpu, self._now = ctx, gpu, now
         self._ways: dict[Path, _Way] = {}
         self._failed = ""  # why the GPU is not to be used any more
+        self._preparation: Iterator[None] | None = self._prepare()
 
     def chosen(self, network: Path) -> tuple[str, str]:
         """ "host" or "cuda-interop" for a network's frames, and why, in words."""
@@ -64,8 +65,14 @@ class FramePaths:
         return way.kind, way.why
 
     def tend(self, source: Source) -> None:
-        """Once a frame: a step of the probe, if the source's engine has not been probed."""
-        if source.facts is None:
+        """Once a frame: a step of the probe, if the source's engine has not been probed.
+
+        While the first engine loads, which is before there is a picture, CUDA is made ready: in the
+        show OpenGL's calls would have to wait for that.
+        """
+        if self._preparation is not None:
+            self._go_on_preparing(self._preparation)
+        if source.facts is None or self._preparation is not None:
             return
         way = self._ways.setdefault(source.network, _Way())
         if way.engine != (source, source.restarts):
@@ -82,6 +89,18 @@ class FramePaths:
             way.probe = None
         except (CudaError, moderngl.Error) as error:
             way.probe, way.why = None, str(error)
+
+    def _go_on_preparing(self, preparation: Iterator[None]) -> None:
+        try:
+            next(preparation)
+        except StopIteration:
+            self._preparation = None
+        except CudaError as error:
+            self._preparation, self._failed = None, str(error)
+
+    def _prepare(self) -> Iterator[None]:
+        self._gpu.suits(self._ctx)
+        yield from _aside(self._gpu.prepare)
 
     def settle(self) -> None:
         """Before frames are taken: what was copied from slots must have been, for they go back."""
@@ -147,7 +166,6 @@ class FramePaths:
     def _open(self, way: _Way, uuid: str, side: int) -> Iterator[None]:
         """Open the GPU, allocate the slots and export them."""
         gpu = self._gpu
-        gpu.suits(self._ctx)
 
         def allocated() -> list[int]:
             gpu.start(uuid)

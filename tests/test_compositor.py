@@ -7,6 +7,7 @@ them before committing them.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import moderngl
 import numpy as np
@@ -168,6 +169,22 @@ def test_a_picture_of_the_outputs_size_is_shown_exactly(gl: moderngl.Context) ->
         got = composed(gl, (160, 90), Look(fit), pixels)
         np.testing.assert_array_equal(got[..., :3], pixels[..., :3])
         assert (got[..., 3] == 255).all()  # the picture's own alpha does not matter
+
+
+def test_a_rehearsal_draws_with_every_program_and_leaves_black(
+    gl: moderngl.Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compositor = Compositor(gl, (40, 30))
+    drawn = []
+    quads = (compositor._reduce, compositor._widen, compositor._draw)
+    for name, quad in zip(("_reduce", "_widen", "_draw"), quads, strict=True):
+        watched = MagicMock(wraps=quad, program=quad.program)
+        watched.render.side_effect = lambda *_, of=name, **__: drawn.append(of)
+        monkeypatch.setattr(compositor, name, watched)
+    compositor.rehearse()
+    assert set(drawn) == {"_reduce", "_widen", "_draw"}
+    assert not compositor.read()[..., :3].any()
+    compositor.release()
 
 
 def test_master_0_is_exactly_black(gl: moderngl.Context) -> None:

@@ -36,7 +36,7 @@ def test_without_the_bindings_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "cuda", None)
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
     with pytest.raises(CudaError, match="pip install cuda-bindings"):
-        Cuda().suits(drawing_on("NVIDIA H200/PCIe"))
+        Cuda().prepare()
 
 
 @bindings
@@ -44,6 +44,7 @@ def test_without_the_bindings_it_says_what_to_install(monkeypatch):
 @pytest.mark.parametrize(
     "step",
     [
+        lambda gpu: gpu.prepare(),
         lambda gpu: gpu.start("ab" * 16),
         lambda gpu: gpu.allocate(4096),
         lambda gpu: gpu.export(0),

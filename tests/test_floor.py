@@ -1,7 +1,9 @@
 """The floor: the convolutions of a network as published, no more and no fewer."""
 
 import contextlib
+import gc
 import math
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -96,10 +98,14 @@ def test_it_is_captured_after_it_has_run(monkeypatch: pytest.MonkeyPatch) -> Non
         "graph": scope,
     }.items():
         monkeypatch.setattr(torch.cuda, name, part)
+    run = Floor.run
+    monkeypatch.setattr(Floor, "run", lambda floor: said.append("run") or run(floor))
     floor = Floor(tiny(), CPU, torch.float32)
-    run = floor.run
-    monkeypatch.setattr(floor, "run", lambda: said.append("run") or run())
     replay = floor.captured()
+    weight = weakref.ref(floor._steps[0][1])
+    del floor
+    gc.collect()
+    assert weight() is not None  # a graph knows only where it lay
     capture = said.index("capture")
     assert said[:capture].count("run") == WARM_UP
     assert said[capture:] == ["capture", "run", "end of capture"]

@@ -1,6 +1,8 @@
 """The runner of CUDA graphs, against a stand-in for the device that notes what is asked of it."""
 
+import gc
 import mmap
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -169,6 +171,22 @@ def test_early_sizes_have_graphs_of_their_own():
     graphs.render(latent(net).numpy(), 1.0, 16)
     graphs.fetch(out)
     assert (out == [10, 20, 30, 255]).all()
+
+
+def test_what_a_graph_reads_lives_as_long_as_it():
+    class Forgetful(StandIn):
+        def capture(self, make):  # as CUDA does, which records addresses
+            with torch.inference_mode():
+                frame = make()
+            return (lambda: None), frame
+
+    graphs = Graphs(network(), Forgetful(), torch.float32)
+    matrix = torch.eye(4)
+    read = weakref.ref(matrix)
+    graphs.admit(16, (matrix, torch.zeros(4)))
+    del matrix
+    gc.collect()
+    assert read() is not None
 
 
 def test_without_memory_for_the_full_size_the_largest_that_fits_is_played():

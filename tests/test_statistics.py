@@ -51,6 +51,22 @@ def performed(frames: list[tuple[int, int, int, int | None]]) -> Statistics:
     return statistics
 
 
+def test_what_each_step_took_is_told_from_the_first_picture_on() -> None:
+    statistics = Statistics(0)
+    statistics.step_took("probe", 900 * MS)
+    assert summary(statistics)["steps_ms"] == {}
+    statistics.frame_presented(MS, 0, MS, 1)
+    for ms in (1, 1, 20):
+        statistics.step_took("probe", ms * MS)
+    assert summary(statistics)["steps_ms"] == {
+        "probe": {
+            "p50": pytest.approx(1, rel=0.006),
+            "p99": pytest.approx(19.6, rel=0.01),
+            "max": 20,
+        }
+    }
+
+
 def test_percentiles_are_those_of_all_frames() -> None:
     intervals = np.random.default_rng(1).integers(10, 40, 2000)
     lateness = np.random.default_rng(2).integers(-5, 9, 2000)

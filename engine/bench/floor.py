@@ -89,7 +89,7 @@ class Floor:
 
         cuDNN chooses each algorithm by trying. Raises torch's error without the memory for it.
         """
-        graph = torch.cuda.CUDAGraph()
+        self._graph = torch.cuda.CUDAGraph()
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with _by_trying():
@@ -97,9 +97,16 @@ class Floor:
                 for _ in range(WARM_UP):
                     self.run()
             torch.cuda.current_stream().wait_stream(side)
-            with torch.cuda.graph(graph):
+            with torch.cuda.graph(self._graph):
                 self._made = self.run()  # the graph writes into these at every replay
-        return graph.replay
+        return self._replay
+
+    def _replay(self) -> None:
+        """A method, so that who has it has the weights: a graph reads their memory, not them.
+
+        Once nobody else has, the next capture gives the memory back, and a replay reads nowhere.
+        """
+        self._graph.replay()
 
 
 @contextmanager

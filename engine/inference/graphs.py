@@ -4,8 +4,7 @@ Launching the hundred and more small kernels of a frame one by one takes longer 
 graph launches them all at once. What a frame needs is allocated when its graph is captured. In a
 frame nothing is allocated, nothing is decided and nothing waits, but `fetch`, once, for the bytes.
 
-Written from CUDA's and PyTorch's documentation and tested against a stand-in for the device; it has
-not run on a GPU.
+Tested against a stand-in for the device; on an H100 by `tests/gpu/check.py`.
 """
 
 from __future__ import annotations
@@ -172,6 +171,8 @@ class Graphs:
         self._ws = self._asked[:values].view(net.num_ws, net.w_dim)
         self._noise = self._asked[values]
         self._graphs: dict[int, tuple[Replay, Tensor]] = {}
+        # A graph reads memory, not tensors: what frames are made of must live as long as it.
+        self._makes: dict[int, Make] = {}
         self._slots: list[Tensor] = []
         self._unpinned: set[str] = set()
         self._frame = torch.empty(0, dtype=torch.uint8)
@@ -273,6 +274,7 @@ class Graphs:
 
         try:
             self._graphs[size] = self._machine.capture(make)
+            self._makes[size] = make
         except torch.OutOfMemoryError:
             self._machine.forget()
             return False

@@ -231,7 +231,7 @@ def smooth(layer: Convolution, y: Tensor, d: Tensor, factor: Tensor, scale: Tens
     channels, side = y.shape[1], y.shape[2] - 1
     out = torch.empty_like(y[:, :, :side, :side], memory_format=torch.channels_last)
     block = min(triton.next_power_of_2(channels), 64)
-    columns = max(1, min(triton.next_power_of_2(side), TILE // 2 // block))
+    columns = TILE // 2 // block  # also where a row is shorter: one more form is one to compile
     grid = (triton.cdiv(side, ROWS) * triton.cdiv(side, columns), triton.cdiv(channels, block))
     _smooth[grid](
         y, out, d, layer.bias, *_noise(layer, y, factor), scale, side, channels,
@@ -277,8 +277,8 @@ class BlockEnd:
         y = self.y.contiguous(memory_format=torch.channels_last)
         channels, side = y.shape[1], y.shape[2]
         block = triton.next_power_of_2(channels)
-        # Enough for one program, and enough programs for a GPU at 4x4 and 8x8, too.
-        pixels = max(1, min(TILE // block, triton.next_power_of_2(side * side) // 64))
+        # Enough for one program, and enough programs for a GPU at 4x4, too.
+        pixels = max(1, min(TILE // block, triton.next_power_of_2(side * side) // 16))
         _finish[(triton.cdiv(side * side, pixels),)](
             y, out, self.d, layer.bias, *_noise(layer, y, self.factor), scale,
             rgb.weight, self.style, rgb.bias, picture if before is None else before, picture,

@@ -41,6 +41,7 @@ SECTIONS = {
     "first_frame": "gpu_worker:first_frame",
     "governor": "gpu_worker:governor",
     "stage": "gpu_stage:stage",
+    "bench": "gpu_stage:bench",
     "recording": "gpu_recording:recording",
 }
 SECTION_S = 400.0  # a section that says nothing for so long hangs; memory's seconds come on top

@@ -32,10 +32,12 @@ def versions(told: Told) -> Iterator[Line]:
 
 
 def doctor(told: Told) -> Iterator[Line]:
-    """The doctor's findings of the GPU, on a machine that has one."""
+    """The doctor's findings of the GPU, on a machine that has one, and of what draws there."""
     from live import gpu_checks
+    from live.doctor import check_gl
 
     for check in (
+        check_gl,
         gpu_checks.check_gpu,
         gpu_checks.check_triton,
         gpu_checks.check_compiler,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from gpu_lines import FAILED, MISSED, OK, Line, NotRunError, Told, at_most
+from gpu_lines import FAILED, MISSED, OK, Line, Told, at_most
 from gpu_networks import bundled, config_f, exact
 
 from engine.generator import Generator
@@ -19,6 +19,7 @@ from engine.networks.stylegan2 import StyleGAN2
 from engine.weights import load_network
 
 TESTS = Path(__file__).parent.parent
+KERNEL_TESTS = ("kernels_alone.py", "kernels_compiled.py")
 PICTURES = 64
 BINS = 25_500  # a hundredth of a level each
 MEAN, MOST, WORST = 1.0, 4.0, 12.0  # per cent of the range, as the design has it
@@ -135,19 +136,19 @@ def _errors(net: StyleGAN2, session: Any) -> tuple[float, float, float]:
 
 def kernels(told: Told) -> Iterator[Line]:
     """The Triton kernels' own tests, on the GPU instead of in Triton's interpreter."""
-    file = TESTS / "test_kernels.py"
-    if not file.exists():
-        raise NotRunError(f"there is no {file.name}")
     environment = {name: is_ for name, is_ in os.environ.items() if name != "TRITON_INTERPRET"}
-    # conftest wants OpenGL, and a warning of another torch than ours is no failure.
-    command = [sys.executable, "-m", "pytest", str(file), "--noconftest", "-W", "default"]
-    command += ["-p", "no:cacheprovider", "-o", "addopts=", "-q", "-rs"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=environment, cwd=TESTS.parent, timeout=360
-    )
-    last = (done.stdout.strip().splitlines() or ["nothing said"])[-1]
-    verdict = OK if done.returncode == 0 else f"{FAILED}: pytest ended with {done.returncode}"
-    yield Line("kernels", file.name, last, "all pass", verdict)
-    for line in done.stdout.splitlines():
-        if line.startswith(("FAILED", "ERROR", "SKIPPED")):
-            yield Line("kernels", line[:100])
+    for name in KERNEL_TESTS:
+        # conftest wants OpenGL, and a warning of another torch than ours is no failure.
+        command = [sys.executable, "-m", "pytest", name, "--noconftest", "-W", "default"]
+        command += ["-p", "no:cacheprovider", "-o", "addopts=", "-q", "-rfEs", "--tb=short"]
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=environment, cwd=TESTS, timeout=180
+        )
+        last = (done.stdout.strip().splitlines() or ["nothing said"])[-1]
+        verdict = OK if done.returncode == 0 else f"{FAILED}: pytest ended with {done.returncode}"
+        yield Line("kernels", name, last, "all pass", verdict)
+        for line in done.stdout.splitlines():
+            if line.startswith(("FAILED", "ERROR", "SKIPPED")):
+                yield Line("kernels", line.partition("::")[2][:160] or line[:160])
+        if done.returncode:
+            sys.stderr.write(done.stdout)  # where in the test, and between which numbers

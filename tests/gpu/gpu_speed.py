@@ -14,7 +14,7 @@ import torch
 from gpu_lines import FAILED, OK, Line, NotRunError, Told, at_least, at_most
 from gpu_networks import config_f
 
-from engine.bench.contenders import wplus
+from engine.bench.contenders import memory_for, wplus
 from engine.bench.figures import Figures
 from engine.bench.measure import Options, measure
 from engine.bench.subject import Subject
@@ -76,7 +76,7 @@ def fusion(told: Told) -> Iterator[Line]:
     known = Graphs(net, _PyTorchs(device), torch.float16)
     if chosen.form == known.form:
         raise NotRunError(chosen.notes[0] if chosen.notes else "Triton")
-    out = np.empty((net.resolution,) * 2 + (4,), np.uint8)
+    out = memory_for(net.resolution, device)
     took: dict[str, list[float]] = {chosen.form: [], known.form: []}
     for ws in itertools.islice(itertools.cycle(wplus(net)), FRAMES // 4):
         for graphs in (chosen, known):
@@ -100,7 +100,7 @@ class _PyTorchs(Cuda):
 def allocations(told: Told) -> Iterator[Line]:
     """A frame takes no memory: neither from CUDA nor from PyTorch's own store of it."""
     session, path = _session(told)
-    out = np.empty((session.resolution,) * 2 + (4,), np.uint8)
+    out = memory_for(session.resolution, session.device)
     ws = itertools.cycle(path)
     for _ in range(20):
         session.render(next(ws), out=out)
@@ -127,7 +127,7 @@ def memory(told: Told) -> Iterator[Line]:
     except ImportError:
         psutil = None  # the host's memory is then not told
     session, path = _session(told)
-    out = np.empty((session.resolution,) * 2 + (4,), np.uint8)
+    out = memory_for(session.resolution, session.device)
     ws = itertools.cycle(path)
     process = None if psutil is None else psutil.Process(os.getpid())
 
