@@ -104,7 +104,7 @@ class Generator:
         elif why_not_apples:
             raise UserError(f"device {device}: {why_not_apples}; use cpu")
         if self.device.type == "cpu":
-            torch.set_num_threads(threads or _cpu_threads())
+            torch.set_num_threads(threads or cpu_threads())
         self.resolution = net.resolution
         self.z_dim, self.w_dim, self.num_ws = net.z_dim, net.w_dim, net.num_ws
         self.num_classes, self.family = net.num_classes, net.family
@@ -317,7 +317,7 @@ def _why_no_cuda() -> str:
     return "torch sees no NVIDIA GPU; install its driver"
 
 
-def _cpu_threads() -> int:
+def cpu_threads() -> int:
     """Half the cores; the others are the stage's.
 
     With as many threads as cores, one that has to share its core makes all others wait: on two

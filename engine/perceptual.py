@@ -85,7 +85,7 @@ class Perceptual(nn.Module):
         """heads: what each channel of each stage counts for in lpips; None: all count 1."""
         super().__init__()
         self.vgg = vgg.eval().requires_grad_(False)
-        self._has_heads = heads is not None
+        self.has_heads = heads is not None
         for number, head in enumerate(heads or ()):
             # The roots: then lpips is a plain squared difference between features.
             root = torch.from_numpy(head.copy()).sqrt()[:, None, None]
@@ -113,7 +113,7 @@ class Perceptual(nn.Module):
             # length but 0, whose gradient it keeps finite.
             x = x.float()
             x = x * (x.square().sum(dim=1, keepdim=True) + 1e-20).rsqrt()
-            if self._has_heads:
+            if self.has_heads:
                 x = x * self.get_buffer(f"head{number}").float()
             stages.append(x / (x.shape[2] * x.shape[3]) ** 0.5)
         return stages

@@ -14,6 +14,7 @@ import typer
 from engine.__main__ import main as engine_command
 from engine.errors import UserError
 from live import cli_options as opt
+from live.cli_project import project
 from live.codecs import TAPS
 from live.overlay.state import NAMES
 from live.performance import Options, perform, place
@@ -247,6 +248,9 @@ def sheet(
     from live.rehearsal import sheet as draw_sheet
 
     typer.echo(draw_sheet(setlist, output, device))
+
+
+app.command()(project)
 
 
 @app.command(**HANDED_OVER)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 EVERY_S = 10.0
 
@@ -66,6 +73,113 @@ class Frames:
         """Frames a second."""
         elapsed = self._clock() - self._began
         return (self._done - self._first) / elapsed if elapsed > 0 else 0.0
+
+
+class Steps:
+    """How searches for W+ go: an `engine.projection.options.Report`; use as a context."""
+
+    def __init__(
+        self,
+        stopped: Callable[[], bool],
+        stream: TextIO = sys.stderr,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """stopped: whether the user wants to end it."""
+        self.stopped = stopped
+        self._stream, self._clock = stream, clock
+        self._told = self._began = clock()
+        self._first = self._left = 0
+        self._names = ""
+        self._console = Console(file=stream)
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> Steps:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def say(self, line: str) -> None:
+        """A line above the bar."""
+        self._end()
+        self._stream.write(f"{line}\n")
+        self._stream.flush()
+
+    def failed(self, line: str) -> None:
+        """The same, of a photo that cannot be projected."""
+        self.say(f"anthesis: {line}")
+
+    def begins(self, names: Sequence[str], left: int) -> None:
+        """A bar for these photos."""
+        self._end()
+        self._names = ", ".join(names)
+        self._told = self._began = self._clock()
+        self._first = self._left = left
+        if self._stream.isatty() and left:
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                TextColumn("step {task.completed} of {task.total} · loss {task.fields[loss]}"),
+                TimeRemainingColumn(compact=True),
+                TextColumn("left"),
+                console=self._console,
+                transient=True,
+            )
+            self._task = self._bar.add_task(_short(self._names), total=left, loss="")
+            self._bar.start()
+
+    def stepped(self, loss: float, left: int) -> None:
+        """One step more. Of those that were left, a plateau may have struck out many."""
+        self._left = left
+        done = self._first - left
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, loss=f"{loss:.4f}")
+        elif self._clock() - self._told >= EVERY_S:
+            self._told = self._clock()
+            remaining = left * (self._told - self._began) / done
+            self._stream.write(
+                f"{_short(self._names)}: step {done} of {self._first}, loss {loss:.4f}, "
+                f"{_minutes(remaining)} left\n"
+            )
+            self._stream.flush()
+
+    def _end(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+class Bytes:
+    """How a download goes; use as a context."""
+
+    def __init__(self, what: str, stream: TextIO = sys.stderr) -> None:
+        self._stream, self._what = stream, what
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(compact=True),
+            console=Console(file=stream),
+            disable=not stream.isatty(),
+        )
+        self._task = self._bar.add_task(what, total=None)
+
+    def __enter__(self) -> Bytes:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def came(self, done: int, total: int | None) -> None:
+        """So many bytes by now, of so many if that is known."""
+        self._bar.update(self._task, completed=done, total=total)
+
+
+def _short(names: str) -> str:
+    """Of many photos the first ones."""
+    return names if len(names) <= 40 else f"{names[:39]}…"
 
 
 def _minutes(seconds: float) -> str:

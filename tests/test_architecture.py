@@ -22,6 +22,7 @@ LIGHT_ENGINE = [
     "engine.link",
     "engine.path",
     "engine.projection.crops",
+    "engine.projection.options",
     "engine.projection.photos",
     "engine.projection.results",
     "engine.weights",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +12,7 @@ from PIL import Image
 from engine import alignment
 from engine.errors import UserError
 from engine.projection.faces import find_faces
-
-Align = Literal["face", "off"]
-"""face: a face, as FFHQ has them. off: the largest square in the middle."""
+from engine.projection.options import Align
 
 
 @dataclass(frozen=True, slots=True, eq=False)

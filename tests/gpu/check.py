@@ -43,6 +43,7 @@ SECTIONS = {
     "stage": "gpu_stage:stage",
     "bench": "gpu_stage:bench",
     "recording": "gpu_recording:recording",
+    "projection": "gpu_projection:projection",
 }
 SECTION_S = 400.0  # a section that says nothing for so long hangs; memory's seconds come on top
 

@@ -1,0 +1,143 @@
+"""What a search leaves in its folder, every file whole or not there.
+
+irene.npy       [L, w_dim] float32: a key of a set list
+irene.png       the photo, what was cut from it, and what the network makes of it
+irene.json      how far it is from the photo, and where it is from
+irene.noise.npz the noise maps, if they were looked for
+irene.mp4       a film of the search, if it was asked for
+irene.search    the state of a search that is not at its end (safetensors)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from safetensors import SafetensorError, safe_open
+
+from engine.errors import UserError
+from engine.projection.crops import Crop
+from engine.projection.results import Result, read_result
+from engine.weights.whole import whole
+
+FORMAT = 1  # of the record
+
+_GAP = 16  # pixels between the pictures
+_PAPER, _MARK = (24, 24, 26), (233, 84, 32)
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The names of what one search leaves."""
+
+    ws: Path
+    picture: Path
+    record: Path
+    noise: Path
+    film: Path
+    state: Path
+
+    @classmethod
+    def of(cls, folder: Path, stem: str) -> Files:
+        """In a folder."""
+        endings = (".npy", ".png", ".json", ".noise.npz", ".mp4", ".search")
+        return cls(*(folder / f"{stem}{ending}" for ending in endings))
+
+
+def before(files: Files, origin: Mapping[str, Any]) -> Result | None:
+    """What the same search left here; None if nothing is here.
+
+    origin: photo, network and settings. Raises UserError where something else is: it may be dear.
+    """
+    in_the_way = [path for path in (files.ws, files.picture, files.record) if path.exists()]
+    if not in_the_way:
+        return None
+    if files.record.exists():
+        result = read_result(files.record)
+        found = {
+            "photo": asdict(result.photo),
+            "network": asdict(result.network),
+            "settings": dict(result.settings),
+        }
+        if found == origin:
+            return result
+        other = [part for part in origin if found[part] != origin[part]]
+        what = f"from another {' and '.join(other)}".replace("another settings", "other settings")
+    else:
+        what = "from somewhere else"
+    raise UserError(
+        f"{in_the_way[0]}: is there already, {what}: --force replaces it, or name another folder "
+        "with -o"
+    )
+
+
+def write_latent(path: Path, ws: NDArray[np.float32]) -> None:
+    """W+ [L, w_dim]. Raises UserError."""
+    with whole(path) as stream:
+        np.save(stream, ws)
+
+
+def write_noise(
+    path: Path, resolutions: Sequence[int], maps: Sequence[NDArray[np.float32]]
+) -> None:
+    """Noise maps [r, r], one a convolution, by the names of their layers. Raises UserError."""
+    layers = ["b4.conv1", *(f"b{r}.conv{i}" for r in resolutions[1:] for i in (0, 1))]
+    named: dict[str, Any] = dict(zip(layers, maps, strict=True))
+    with whole(path) as stream:
+        np.savez(stream, **named)
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Raises UserError."""
+    with whole(path) as stream:
+        stream.write((json.dumps(record, indent=2) + "\n").encode())
+
+
+def write_picture(path: Path, pictures: Sequence[Image.Image]) -> None:
+    """Side by side, all of one height. Raises UserError."""
+    height = pictures[0].height
+    width = sum(picture.width for picture in pictures) + _GAP * (len(pictures) + 1)
+    drawn = Image.new("RGB", (width, height + 2 * _GAP), _PAPER)
+    left = _GAP
+    for picture in pictures:
+        drawn.paste(picture, (left, _GAP))
+        left += picture.width + _GAP
+    with whole(path) as stream:
+        drawn.save(stream, "PNG")
+
+
+def outlined(crop: Crop) -> Image.Image:
+    """The photo, as high as the crop, with a line around what was cut from it."""
+    photo, height = crop.photo, crop.picture.height
+    # A panorama would leave nothing else to see.
+    scale = min(height / photo.height, 3 * height / photo.width)
+    size = max(round(photo.width * scale), 1), max(round(photo.height * scale), 1)
+    shown = Image.new("RGB", (size[0], height), _PAPER)
+    above = (height - size[1]) // 2
+    shown.paste(photo.resize(size, Image.Resampling.LANCZOS), (0, above))
+    corners = [(x * scale, y * scale + above) for x, y in crop.outline.tolist()]
+    ImageDraw.Draw(shown).line([*corners, corners[0]], _MARK, max(height // 256, 1))
+    return shown
+
+
+def write_state(path: Path, arrays: Mapping[str, NDArray[np.float32]], facts: str) -> None:
+    """A search's state and what identifies it. Raises UserError."""
+    with whole(path) as stream:
+        stream.write(safetensors.numpy.save(dict(arrays), {"search": facts}))
+
+
+def read_state(path: Path) -> tuple[dict[str, NDArray[np.float32]], str]:
+    """What `write_state` wrote. Raises UserError for a file that is something else."""
+    try:
+        with safe_open(path, "np") as file:
+            facts = (file.metadata() or {}).get("search", "")
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"{path}: is no state of a search; delete it to begin anew") from error

@@ -1,0 +1,315 @@
+"""From photos to keys of a set list: the story of `anthesis project`.
+
+    read it, find the face, cut it out              photos, faces, crops
+    begin at the mean w, or where an encoder says   models
+    compare, descend, again and again               objective, presets, search
+    write what was best                             outcome
+
+A photo that cannot be read, or shows no face, is told of, and the others go on. What is written is
+whole at any moment; a search that was interrupted, or killed, goes on where it was written last.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from engine.errors import UserError
+from engine.networks.stylegan2 import StyleGAN2
+from engine.projection import outcome
+from engine.projection.crops import crop
+from engine.projection.models import Models, load_models
+from engine.projection.objective import Eager, Gradients, Graph, Objective, tensor_cores
+from engine.projection.options import InterruptedSearchError, Options, Pixels, Report
+from engine.projection.photos import read_photo
+from engine.projection.results import result_stem
+from engine.projection.search import DivergedError, Search
+from engine.weights import sha256
+
+FILM_FRAMES = 300
+_KEEP_S = 30.0  # between two states on disk
+
+
+@dataclass(eq=False, slots=True)
+class _Task:
+    """One photo on its way."""
+
+    photo: Path
+    files: outcome.Files
+    origin: dict[str, Any]  # photo, network and settings, as its record tells them
+    shown: Image.Image  # the photo, beside the result
+    picture: Image.Image  # what was cut from it
+    target: Tensor  # the same, [1, C, R, R] in [-1, 1]
+    search: Search
+    seconds: float = 0.0
+    diverged: bool = False
+
+    @property
+    def running(self) -> bool:
+        return not self.diverged and self.search.left > 0
+
+
+def project(options: Options, report: Report) -> int:
+    """Find the W+ of photos. Returns how many of them failed, each of which was told of.
+
+    Raises UserError for what none of them can do without, InterruptedSearchError.
+    """
+    if options.length == 0 and options.encoder is None:
+        raise UserError("--steps 0: without a search it takes an --encoder")
+    _check_names(options)
+    models = load_models(options, report.say)
+    origin = _origin(options, models)
+    _make_folder(options.out)
+    failed = 0
+    tasks = []
+    for photo in options.photos:
+        try:
+            task = _prepare(photo, options, models, origin, report)
+        except UserError as error:
+            report.failed(str(error))
+            failed += 1
+        else:
+            tasks += [] if task is None else [task]
+    while tasks:
+        together = models.capacity
+        failed += _search(tasks[:together], models, options, report)
+        tasks = tasks[together:]
+    return failed
+
+
+def _prepare(
+    photo: Path, options: Options, models: Models, origin: dict[str, Any], report: Report
+) -> _Task | None:
+    """Everything up to the search; None if its result is there already. Raises UserError."""
+    net = models.net
+    files = outcome.Files.of(options.out, result_stem(photo, options.face))
+    read = read_photo(photo, net.resolution)
+    about = {
+        "name": photo.name,
+        "sha256": sha256(photo),
+        "align": options.align,
+        "face": options.face,
+    }
+    origin = {"photo": about, **origin}
+    before = None if options.force else outcome.before(files, origin)
+    if before is not None and before.finished:
+        report.say(f"{files.ws}: is there already, of this photo, network and settings")
+        return None
+    cut = crop(read, net.resolution, options.align, name=photo, face=options.face)
+    picture = _tensor(cut.picture).to(models.device)
+    maps = []
+    if options.noise_maps:
+        maps = [layer.noise_const[None, None] for layer in net.synthesis.layers()]
+    search = Search(
+        options.preset,
+        options.length,
+        models.start(picture),
+        net.num_ws,
+        maps,
+        FILM_FRAMES if options.film else 0,
+    )
+    if net.img_channels == 1:
+        picture = _tensor(cut.picture.convert("L")).to(models.device)
+    task = _Task(photo, files, origin, outcome.outlined(cut), cut.picture, picture, search)
+    if before is not None and files.state.exists():
+        try:
+            search.restore(*outcome.read_state(files.state))
+        except ValueError as error:
+            raise UserError(f"{files.state}: {error}; --force begins anew") from error
+        task.seconds = before.seconds or 0.0
+        report.say(f"{photo}: goes on after {search.steps} steps")
+    return task
+
+
+def _search(tasks: Sequence[_Task], models: Models, options: Options, report: Report) -> int:
+    """Search photos together, and write what was best. Returns how many failed."""
+    report.begins([task.photo.name for task in tasks], max(task.search.left for task in tasks))
+    objective = models.objective(torch.cat([task.target for task in tasks]))
+    cuda = models.device.type == "cuda"
+    with tensor_cores() if cuda else nullcontext():
+        whole = _descend(tasks, objective, models, report)
+        failed = 0
+        for task in tasks:
+            try:
+                report.say(_finish(task, models, options))
+            except UserError as error:
+                report.failed(str(error))
+                failed += 1
+    if not whole:
+        raise InterruptedSearchError
+    return failed
+
+
+def _descend(tasks: Sequence[_Task], objective: Objective, models: Models, report: Report) -> bool:
+    """Take all steps. Returns False if the user ended it before."""
+    gradients = _gradients(tasks, objective, models) if any(t.running for t in tasks) else None
+    kept = then = time.monotonic()
+    while gradients is not None and (running := [task for task in tasks if task.running]):
+        if report.stopped():
+            return False
+        ws = torch.stack([task.search.ws for task in tasks])
+        losses, of_ws, of_maps = gradients(ws, _maps(tasks))
+        # A slope that is no number makes the loss none, and one copy to the host tells of both.
+        told = (losses + 0 * of_ws.sum(dim=(1, 2))).tolist()
+        now = time.monotonic()
+        for number, task in enumerate(tasks):
+            if not task.running:
+                continue
+            task.seconds += (now - then) / len(running)
+            try:
+                task.search.step(told[number], of_ws[number], [x[number, None] for x in of_maps])
+            except DivergedError:
+                task.diverged = True
+        then = now
+        mean = sum(task.search.loss for task in running) / len(running)
+        report.stepped(mean, max(task.search.left for task in running))
+        if now - kept > _KEEP_S:
+            kept = now
+            for task in running:
+                _keep(task, models, finished=False)
+    return True
+
+
+def _gradients(tasks: Sequence[_Task], objective: Objective, models: Models) -> Gradients:
+    if models.device.type != "cuda":
+        return Eager(objective)
+    ws = torch.stack([task.search.ws for task in tasks])
+    return Graph(objective, ws, _maps(tasks))
+
+
+def _maps(tasks: Sequence[_Task]) -> list[Tensor]:
+    """The noise maps of all, a batch a layer."""
+    return [torch.cat(maps) for maps in zip(*(task.search.maps for task in tasks), strict=True)]
+
+
+def _finish(task: _Task, models: Models, options: Options) -> str:
+    """Write what was best. Returns in words what became of it. Raises UserError."""
+    if task.diverged:
+        raise UserError(
+            f"{task.photo}: its loss is no number, at half the rate neither: try --preset video, "
+            "--loss mse or --device cpu"
+        )
+    files, search, finished = task.files, task.search, not task.running
+    record = _keep(task, models, finished=finished)
+    result = _pixels(models.net, search.best)
+    shown = Image.fromarray(result[..., :3])
+    outcome.write_picture(files.picture, (task.shown, task.picture, shown))
+    if search.best_maps:
+        maps = [x[0, 0].cpu().numpy() for x in search.best_maps]
+        outcome.write_noise(files.noise, models.net.config.resolutions, maps)
+    if options.film is not None and search.film:
+        options.film(files.film, _frames(search, models))
+    if finished:
+        files.state.unlink(missing_ok=True)
+    lpips = "" if record["lpips"] is None else f", LPIPS {record['lpips']:.3f}"
+    return (
+        f"{files.ws}: PSNR {record['psnr']:.1f} dB{lpips}, {search.steps} steps in "
+        f"{task.seconds:.1f} s{'' if finished else '; the same command goes on from here'}"
+    )
+
+
+def _keep(task: _Task, models: Models, *, finished: bool) -> dict[str, Any]:
+    """Write W+, its record, and before its end the search's state. Returns the record."""
+    search = task.search
+    record = {
+        "anthesis": outcome.FORMAT,
+        **task.origin,
+        "steps": search.steps,
+        "finished": finished,
+        **_distances(task, models),
+        "seconds": round(task.seconds, 3),
+        "device": str(models.device),
+    }
+    if not finished:
+        outcome.write_state(task.files.state, *search.state())
+    outcome.write_latent(task.files.ws, search.best.cpu().numpy())
+    outcome.write_record(task.files.record, record)
+    return record
+
+
+@torch.no_grad()
+def _distances(task: _Task, models: Models) -> dict[str, float | None]:
+    """Loss, PSNR (dB, of 8 bits) and LPIPS of what was best, as a show would show it."""
+    objective = models.objective(task.target)
+    found = objective.pictures(task.search.best[None])
+    shown = _pixels(models.net, task.search.best)[..., :3].astype(np.float64)
+    squares = np.square(shown - np.asarray(task.picture, np.float64))
+    return {
+        "loss": float(objective.losses(found, objective.features())),
+        "lpips": objective.lpips(found),
+        "psnr": float(10 * np.log10(255**2 / max(squares.mean(), 1e-3))),
+    }
+
+
+def _frames(search: Search, models: Models) -> Iterator[Pixels]:
+    """The film: what the search passed, and at the end what was best."""
+    for ws in search.film:
+        yield _pixels(models.net, torch.from_numpy(ws).to(models.device))
+    yield _pixels(models.net, search.best)
+
+
+@torch.no_grad()
+def _pixels(net: StyleGAN2, ws: Tensor) -> Pixels:
+    """The picture of W+ [L, w_dim], as the stage shows it: uint8 [R, R, 4]."""
+    picture = net.synthesize(ws[None])[0].clamp(-1, 1).add(1).mul(127.5).round()
+    rgb = picture.expand(3, -1, -1).permute(1, 2, 0).to(torch.uint8).cpu().numpy()
+    opaque = np.full((*rgb.shape[:2], 4), 255, np.uint8)
+    opaque[..., :3] = rgb
+    return opaque
+
+
+def _tensor(picture: Image.Image) -> Tensor:
+    """A picture of 8 bits -> [1, C, R, R] in [-1, 1]."""
+    pixels = torch.from_numpy(np.array(picture))
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    return pixels.permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def _origin(options: Options, models: Models) -> dict[str, Any]:
+    """Where every result of this call is from, but for its photo."""
+    net = models.net
+    return {
+        "network": {
+            "name": options.network.name,
+            "sha256": sha256(options.network),
+            "resolution": net.resolution,
+            "num_ws": net.num_ws,
+            "w_dim": net.w_dim,
+        },
+        "settings": {
+            "preset": options.preset.name,
+            "steps": options.length,
+            "loss": options.loss,
+            "encoder": None if options.encoder is None else sha256(options.encoder),
+            "noise_maps": options.noise_maps,
+        },
+    }
+
+
+def _check_names(options: Options) -> None:
+    """No two photos may leave the same files. Raises UserError."""
+    stems: dict[str, Path] = {}
+    for photo in options.photos:
+        other = stems.setdefault(result_stem(photo, options.face), photo)
+        if other is not photo:
+            raise UserError(
+                f"{photo}: would leave the same files as {other}: rename one, or project them "
+                "into two folders"
+            )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"-o {folder}: cannot be made ({error.strerror})") from error
