@@ -81,7 +81,7 @@ class Steps:
     def __init__(
         self,
         stopped: Callable[[], bool],
-        stream: TextIO = sys.stderr,
+        stream: TextIO,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """stopped: whether the user wants to end it."""
@@ -152,8 +152,7 @@ class Steps:
 class Bytes:
     """How a download goes; use as a context."""
 
-    def __init__(self, what: str, stream: TextIO = sys.stderr) -> None:
-        self._stream, self._what = stream, what
+    def __init__(self, what: str, stream: TextIO) -> None:
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),

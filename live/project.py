@@ -6,6 +6,7 @@ The search itself is the engine's, in this process: no stage is open meanwhile.
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -30,13 +31,13 @@ def project(options: Options) -> int:
     """
     from engine.projection.session import project as search  # torch, which takes a second
 
-    with _ctrl_c() as stopped, Steps(stopped) as report:
+    with _ctrl_c() as stopped, Steps(stopped, sys.stderr) as report:
         return search(options, report)
 
 
 def fetch_vgg() -> None:
     """Download VGG16's weights, with a bar. Raises UserError."""
-    with Bytes("VGG16") as bar:
+    with Bytes("VGG16", sys.stderr) as bar:
         fetch(bar.came)
 
 

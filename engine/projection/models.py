@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import psutil
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from engine.errors import UserError
@@ -20,7 +21,7 @@ from engine.projection.options import Options
 from engine.weights import load_network
 from engine.weights.encoders import load_encoder
 
-_ENCODED = 256  # pixels a side that encoders see
+ENCODED = 256  # pixels a side that encoders see
 _TOGETHER = 8  # photos at once, at most: more make no GPU quicker
 _LEAST_FOR_VGG = 32  # pixels a side, which it halves five times
 
@@ -48,19 +49,20 @@ class Models:
             free = psutil.virtual_memory().available // 2
         return max(1, min(_TOGETHER, free // self._bytes_a_photo()))
 
+    @property
+    def side(self) -> int:
+        """Pixels a side of what must be cut from a photo."""
+        return self.net.resolution if self.encoder is None else max(self.net.resolution, ENCODED)
+
     def start(self, picture: Tensor) -> Tensor:
-        """Where the search for a picture [1, 3, R, R] begins.
+        """Where the search for a picture [1, 3, side, side] begins.
 
         [1, w_dim], the mean w, or [L, w_dim], what the encoder sees.
         """
         if self.encoder is None:
             return self.net.w_avg[None]
-        size = (_ENCODED, _ENCODED)
-        larger = picture.shape[2] < _ENCODED
-        mode = "bilinear" if larger else "area"
         with torch.no_grad():
-            small = torch.nn.functional.interpolate(picture, size, mode=mode)
-            return self.encoder.encode(small)[0]
+            return self.encoder.encode(F.interpolate(picture, (ENCODED, ENCODED), mode="area"))[0]
 
     def objective(self, targets: Tensor) -> Objective:
         """The loss against pictures [N, C, R, R]."""

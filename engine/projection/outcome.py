@@ -30,6 +30,7 @@ from engine.weights.whole import whole
 FORMAT = 1  # of the record
 
 _GAP = 16  # pixels between the pictures
+_LEAST_SHOWN = 512  # pixels of their height
 _PAPER, _MARK = (24, 24, 26), (233, 84, 32)
 
 
@@ -101,7 +102,12 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def write_picture(path: Path, pictures: Sequence[Image.Image]) -> None:
-    """Side by side, all of one height. Raises UserError."""
+    """Side by side, all of one height, small ones enlarged as a stage does. Raises UserError."""
+    factor = max(1, _LEAST_SHOWN // pictures[0].height)
+    pictures = [
+        picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.BICUBIC)
+        for picture in pictures
+    ]
     height = pictures[0].height
     width = sum(picture.width for picture in pictures) + _GAP * (len(pictures) + 1)
     drawn = Image.new("RGB", (width, height + 2 * _GAP), _PAPER)
@@ -122,7 +128,8 @@ def outlined(crop: Crop) -> Image.Image:
     shown = Image.new("RGB", (size[0], height), _PAPER)
     above = (height - size[1]) // 2
     shown.paste(photo.resize(size, Image.Resampling.LANCZOS), (0, above))
-    corners = [(x * scale, y * scale + above) for x, y in crop.outline.tolist()]
+    # Pillow draws from pixels' corners, the outline is told by their middles.
+    corners = [((x + 0.5) * scale, (y + 0.5) * scale + above) for x, y in crop.outline.tolist()]
     ImageDraw.Draw(shown).line([*corners, corners[0]], _MARK, max(height // 256, 1))
     return shown
 

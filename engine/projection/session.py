@@ -93,33 +93,21 @@ def _prepare(
     net = models.net
     files = outcome.Files.of(options.out, result_stem(photo, options.face))
     read = read_photo(photo, net.resolution)
-    about = {
-        "name": photo.name,
-        "sha256": sha256(photo),
-        "align": options.align,
-        "face": options.face,
-    }
-    origin = {"photo": about, **origin}
+    if files.picture.resolve() == photo.resolve():
+        raise UserError(f"{photo}: its result would take its place: name another folder with -o")
+    about = {"name": photo.name, "sha256": sha256(photo)}
+    origin = {"photo": {**about, "align": options.align, "face": options.face}, **origin}
     before = None if options.force else outcome.before(files, origin)
     if before is not None and before.finished:
         report.say(f"{files.ws}: is there already, of this photo, network and settings")
         return None
-    cut = crop(read, net.resolution, options.align, name=photo, face=options.face)
-    picture = _tensor(cut.picture).to(models.device)
-    maps = []
-    if options.noise_maps:
-        maps = [layer.noise_const[None, None] for layer in net.synthesis.layers()]
-    search = Search(
-        options.preset,
-        options.length,
-        models.start(picture),
-        net.num_ws,
-        maps,
-        FILM_FRAMES if options.film else 0,
-    )
-    if net.img_channels == 1:
-        picture = _tensor(cut.picture.convert("L")).to(models.device)
-    task = _Task(photo, files, origin, outcome.outlined(cut), cut.picture, picture, search)
+    cut = crop(read, models.side, options.align, name=photo, face=options.face)
+    # Most often it has that size: only encoders see more than a small network shows.
+    picture = cut.picture.resize((net.resolution, net.resolution), Image.Resampling.LANCZOS)
+    target = _tensor(picture if net.img_channels == 3 else picture.convert("L"))
+    search = _new_search(options, models, cut.picture)
+    shown = outcome.outlined(cut)
+    task = _Task(photo, files, origin, shown, picture, target.to(models.device), search)
     if before is not None and files.state.exists():
         try:
             search.restore(*outcome.read_state(files.state))
@@ -128,6 +116,16 @@ def _prepare(
         task.seconds = before.seconds or 0.0
         report.say(f"{photo}: goes on after {search.steps} steps")
     return task
+
+
+def _new_search(options: Options, models: Models, picture: Image.Image) -> Search:
+    """From the mean w, or from what the encoder sees in the picture."""
+    start = models.start(_tensor(picture).to(models.device))
+    maps = []
+    if options.noise_maps:
+        maps = [layer.noise_const[None, None] for layer in models.net.synthesis.layers()]
+    frames = FILM_FRAMES if options.film else 0
+    return Search(options.preset, options.length, start, models.net.num_ws, maps, frames)
 
 
 def _search(tasks: Sequence[_Task], models: Models, options: Options, report: Report) -> int:
