@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from engine.bench.figures import table
+from engine.bench.figures import Figures, table
 from engine.bench.subject import CHANNEL_BASES, CHANNEL_MAX, Subject
 from engine.errors import UserError
 from engine.weights import NetworkFile, read_network, sha256
@@ -80,6 +80,7 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     option("--threads", type=_count, metavar="N", help="of the CPU")
     option("--rows", metavar="NAME,...", help="only these, such as fast,floor")
     option("--early", action="store_true", help="the session's smaller outputs, too")
+    option("--projection", action="store_true", help="how its own pictures are found, instead")
     option("--seconds", type=float, default=20.0, metavar="S", help="to measure for (20)")
     option("--json", metavar="FILE|-", help="write the rows as JSON; - writes nothing else")
     bench.set_defaults(run=_bench)
@@ -163,7 +164,25 @@ def _bench(arguments: argparse.Namespace) -> None:
     file = None if arguments.json in (None, "-") else Path(arguments.json)
     if file is not None and not file.parent.is_dir():
         raise UserError(f"--json {file}: there is no folder {file.parent}")
-    from engine.bench.measure import Options, measure  # torch, which the stage must not load
+    figures = _measured(subject, arguments, lambda line: sys.stderr.write(f"bench: {line}\n"))
+    record = json.dumps(figures.record(), indent=2) + "\n"
+    sys.stdout.write(record if arguments.json == "-" else table(figures) + "\n")
+    if file is not None:
+        try:
+            file.write_text(record)
+        except OSError as error:
+            raise UserError(f"--json {file}: cannot be written ({error.strerror})") from error
+
+
+def _measured(
+    subject: Subject, arguments: argparse.Namespace, say: Callable[[str], object]
+) -> Figures:
+    # Both load torch, which the stage must not.
+    if arguments.projection:
+        from engine.bench.projecting import measure_projection
+
+        return measure_projection(subject, arguments.device, say)
+    from engine.bench.measure import Options, measure
 
     options = Options(
         device=arguments.device,
@@ -173,14 +192,7 @@ def _bench(arguments: argparse.Namespace) -> None:
         early=arguments.early,
         seconds=arguments.seconds,
     )
-    figures = measure(subject, options, lambda line: sys.stderr.write(f"bench: {line}\n"))
-    record = json.dumps(figures.record(), indent=2) + "\n"
-    sys.stdout.write(record if arguments.json == "-" else table(figures) + "\n")
-    if file is not None:
-        try:
-            file.write_text(record)
-        except OSError as error:
-            raise UserError(f"--json {file}: cannot be written ({error.strerror})") from error
+    return measure(subject, options, say)
 
 
 def _rows(names: str | None) -> tuple[str, ...]:

@@ -62,8 +62,9 @@ STOPS, STOP_NS = 8, 1_000_000_000
 def bench(options: EngineOptions, output: str | None = None, only: str | None = None) -> str:
     """Measure; write JSON to the file `output`, if named; return the table.
 
-    output "-": return the JSON instead. only: "engine" or "stage", that part alone; one that cannot
-    be measured here is otherwise missing from the table, which says why. Raises UserError.
+    output "-": return the JSON instead. only: "engine", "stage" or "projection", that part alone;
+    without it the first two, of which one that cannot be measured here is missing from the table,
+    which says why. Raises UserError.
     """
     file = None if output in (None, "-") else Path(output)
     if file is not None:
@@ -71,8 +72,10 @@ def bench(options: EngineOptions, output: str | None = None, only: str | None = 
     parts: dict[str, Callable[[], Figures]] = {
         "engine": partial(measure, options),
         "stage": partial(_stage, options.side(), options.device),
+        "projection": partial(measure, replace(options, projection=True)),
     }
-    measured = [_part(name, parts[name], only) for name in parts if only in (None, name)]
+    wanted = ("engine", "stage") if only is None else (only,)
+    measured = [_part(name, parts[name], only) for name in wanted]
     figures = joined(options.subject().name, measured)
     if file is not None:
         write_json("--json", file, figures.record())

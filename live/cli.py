@@ -100,8 +100,8 @@ def _backdrop(setlist: SetList, options: Options) -> list[str] | None:
 
 
 def _part(name: str | None) -> str | None:
-    if name not in (None, "engine", "stage"):
-        raise typer.BadParameter(f"{name!r}: parts are engine and stage")
+    if name not in (None, "engine", "stage", "projection"):
+        raise typer.BadParameter(f"{name!r}: parts are engine, stage and projection")
     return name
 
 
@@ -321,7 +321,12 @@ def bench(
         float, typer.Option(metavar="S", min=0, help="To measure the engine's paths for.")
     ] = 20.0,
     only: Annotated[
-        str | None, typer.Option(metavar="engine|stage", callback=_part, help="That part alone.")
+        str | None,
+        typer.Option(
+            metavar="engine|stage|projection",
+            callback=_part,
+            help="That part alone; how photos are found is measured on demand only.",
+        ),
     ] = None,
     output: Annotated[
         str | None,

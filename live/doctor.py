@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from engine.errors import UserError
+from engine.projection.faces import predictor_file
+from engine.weights.vgg_places import find_vgg
 from live.codecs import CODECS
 from live.endpoint import open_socket
 from live.findings import CrashedError, Finding, tried
@@ -43,6 +45,7 @@ def run_checks() -> list[Finding]:
         "Display": check_display,
         "Monitors": check_monitors,
         "OSC": check_osc_port,
+        "Photos": check_photos,
         "Disk": check_disk,
     }
     with ThreadPoolExecutor(len(checks)) as pool:
@@ -182,3 +185,18 @@ def check_disk() -> Finding:
     if free < LITTLE_SPACE:
         return Finding("Disk", "warn", what, "make room before recording a show")
     return Finding("Disk", "ok", what)
+
+
+def check_photos() -> Finding:
+    """What `project` finds photos with; a show needs none of it."""
+    there, todo = [], []
+    try:
+        predictor_file()
+        there.append("faces by dlib")
+    except UserError:
+        todo.append("pip install 'anthesis[faces]' finds faces")
+    try:
+        there.append(f"VGG16 at {find_vgg()}")
+    except UserError:
+        todo.append("project --fetch-vgg gets VGG16's weights (528 MB)")
+    return Finding("Photos", "ok", ", ".join(there) or "pixels only", "; ".join(todo))

@@ -34,6 +34,7 @@ class EngineOptions:
     threads: int | None = None
     rows: str | None = None
     early: bool = False
+    projection: bool = False
     seconds: float = 20.0
 
     def subject(self) -> Subject:
@@ -54,6 +55,7 @@ class EngineOptions:
         """The same as words of a command line."""
         words = ["--device", self.device, "--precision", self.precision]
         words += ["--seconds", str(self.seconds)] + ["--early"] * self.early
+        words += ["--projection"] * self.projection
         for option in ("config", "resolution", "channel_base", "channel_max", "threads", "rows"):
             value = getattr(self, option)
             if value is not None:

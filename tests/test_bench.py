@@ -123,7 +123,7 @@ def test_a_process_that_breaks_down_is_quoted(
 
 def test_all_options_are_handed_on() -> None:
     options = EngineOptions(
-        Path("-odd.pkl"), "e", 64, 1024, 16, "cpu", "float32", 3, "fast", True, 1.5
+        Path("-odd.pkl"), "e", 64, 1024, 16, "cpu", "float32", 3, "fast", True, True, 1.5
     )
     told = _parser().parse_args(["bench", *options.arguments()])
     for field in fields(EngineOptions):

@@ -15,7 +15,7 @@ import pytest
 from xvfb import xvfb
 
 from live import doctor, findings, gpu_checks
-from live.doctor import run_checks
+from live.doctor import check_photos, run_checks
 from live.findings import CrashedError, Finding, report, tried
 
 
@@ -44,7 +44,7 @@ def test_everything_is_looked_at_and_said_in_a_line_each() -> None:
     found = run_checks()
     names = [finding.name for finding in found]
     assert names[:6] == ["Python", "torch", "GPU", "Triton", "Compiler", "cuda-bindings"]
-    assert names[6:] == ["OpenGL", "Codecs", "Display", "Monitors", "OSC", "Disk"]
+    assert names[6:] == ["OpenGL", "Codecs", "Display", "Monitors", "OSC", "Photos", "Disk"]
     states = {finding.name: finding.state for finding in found}
     assert states["Python"] == states["torch"] == "ok"
     for finding in found:
@@ -328,3 +328,20 @@ def test_a_check_that_fails_itself_is_a_finding(monkeypatch: pytest.MonkeyPatch)
     assert "OSError: the folder is gone" in disk.what
     assert disk.todo
     assert len(others) == 11
+
+
+def test_what_photos_are_found_with_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    weights = tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    assert str(weights) in check_photos().what
+    weights.unlink()
+    monkeypatch.setenv("DNNLIB_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("engine.projection.faces.find_spec", lambda name: None)
+    found = check_photos()
+    assert (found.state, found.what) == ("ok", "pixels only")
+    assert "anthesis[faces]" in found.todo
+    assert "--fetch-vgg" in found.todo

@@ -86,7 +86,7 @@ def find_faces(picture: Image.Image) -> list[Face]:
     """
     if picture.mode != "RGB":
         raise ValueError(f"a picture of mode RGB is needed, not {picture.mode}")
-    dlib, predictor = _dlib(), _predictor(_predictor_file())
+    dlib, predictor = _dlib(), _predictor(predictor_file())
     found = _search(picture, _SEARCHED)
     if not found and picture.width * picture.height > _SEARCHED / _ENLARGED**2:
         found = _search(picture, _SEARCHED_AGAIN)
@@ -145,11 +145,13 @@ def _dlib() -> Any:
     return dlib
 
 
-def _predictor_file() -> Path:
-    """Raises UserError.
+def predictor_file() -> Path:
+    """The predictor of the points, if it and dlib are installed; neither is imported.
 
-    The package that carries it is not imported: it needs a part of setuptools that is gone.
+    The package that carries it needs a part of setuptools that is gone. Raises UserError.
     """
+    if find_spec("dlib") is None:
+        raise _missing()
     spec = find_spec("face_recognition_models")
     for folder in (spec and spec.submodule_search_locations) or ():
         path = Path(folder, "models", "shape_predictor_68_face_landmarks.dat")
