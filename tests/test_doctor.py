@@ -327,7 +327,7 @@ def test_a_check_that_fails_itself_is_a_finding(monkeypatch: pytest.MonkeyPatch)
     assert (disk.name, disk.state) == ("Disk", "fail")
     assert "OSError: the folder is gone" in disk.what
     assert disk.todo
-    assert len(others) == 11
+    assert len(others) == 12
 
 
 def test_what_photos_are_found_with_is_named(

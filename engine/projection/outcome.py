@@ -101,18 +101,14 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
         stream.write((json.dumps(record, indent=2) + "\n").encode())
 
 
-def write_picture(path: Path, pictures: Sequence[Image.Image]) -> None:
-    """Side by side, all of one height, small ones enlarged as a stage does. Raises UserError."""
-    factor = max(1, _LEAST_SHOWN // pictures[0].height)
-    pictures = [
-        picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.BICUBIC)
-        for picture in pictures
-    ]
-    height = pictures[0].height
-    width = sum(picture.width for picture in pictures) + _GAP * (len(pictures) + 1)
-    drawn = Image.new("RGB", (width, height + 2 * _GAP), _PAPER)
+def write_picture(path: Path, photo: Image.Image, cut: Image.Image, result: Image.Image) -> None:
+    """Photo, as `outlined` made it, crop and result side by side. Raises UserError."""
+    side = (photo.height, photo.height)
+    squares = [picture.resize(side, Image.Resampling.BICUBIC) for picture in (cut, result)]
+    width = photo.width + 2 * photo.height + 4 * _GAP
+    drawn = Image.new("RGB", (width, photo.height + 2 * _GAP), _PAPER)
     left = _GAP
-    for picture in pictures:
+    for picture in (photo, *squares):
         drawn.paste(picture, (left, _GAP))
         left += picture.width + _GAP
     with whole(path) as stream:
@@ -120,17 +116,22 @@ def write_picture(path: Path, pictures: Sequence[Image.Image]) -> None:
 
 
 def outlined(crop: Crop) -> Image.Image:
-    """The photo, as high as the crop, with a line around what was cut from it."""
-    photo, height = crop.photo, crop.picture.height
+    """The photo, as high as the crop or 512 pixels, with a line around what was cut from it."""
+    photo, height = crop.photo, max(crop.picture.height, _LEAST_SHOWN)
     # A panorama would leave nothing else to see.
     scale = min(height / photo.height, 3 * height / photo.width)
     size = max(round(photo.width * scale), 1), max(round(photo.height * scale), 1)
     shown = Image.new("RGB", (size[0], height), _PAPER)
     above = (height - size[1]) // 2
     shown.paste(photo.resize(size, Image.Resampling.LANCZOS), (0, above))
-    # Pillow draws from pixels' corners, the outline is told by their middles.
-    corners = [((x + 0.5) * scale, (y + 0.5) * scale + above) for x, y in crop.outline.tolist()]
-    ImageDraw.Draw(shown).line([*corners, corners[0]], _MARK, max(height // 256, 1))
+    line = height // 256
+    # The outline is told by pixels' middles, Pillow draws from corners; all of the line is to be
+    # seen where it runs along the edge.
+    places = (crop.outline + 0.5) * scale + (0, above)
+    inside = np.clip(places, line // 2, np.array(shown.size) - 1 - line // 2)
+    on_edge = np.abs(places - inside) <= line
+    corners = [tuple(place) for place in np.where(on_edge, inside, places).tolist()]
+    ImageDraw.Draw(shown).line([*corners, corners[0], corners[1]], _MARK, line, joint="curve")
     return shown
 
 

@@ -200,7 +200,7 @@ def _finish(task: _Task, models: Models, options: Options) -> str:
     record = _keep(task, models, finished=finished)
     result = _pixels(models.net, search.best)
     shown = Image.fromarray(result[..., :3])
-    outcome.write_picture(files.picture, (task.shown, task.picture, shown))
+    outcome.write_picture(files.picture, task.shown, task.picture, shown)
     if search.best_maps:
         maps = [x[0, 0].cpu().numpy() for x in search.best_maps]
         outcome.write_noise(files.noise, models.net.config.resolutions, maps)
