@@ -35,10 +35,11 @@ class Fit:
     def add(self, early: Tensor, full: Tensor) -> None:
         """Pixels [N, 3] of both, levels of 0 to 255. Ones that are not finite are left out."""
         known = torch.isfinite(early).all(1) & torch.isfinite(full).all(1)
-        early, full = early[known].double().cpu(), full[known].double().cpu()
+        early, full = early[known].double(), full[known].double()
         ones = F.pad(early, (0, 1), value=1.0)
-        self._squares += ones.t() @ ones
-        self._products += ones.t() @ full
+        # Summed where the pixels are: from a GPU come 28 numbers, and not megabytes.
+        self._squares += (ones.t() @ ones).cpu()
+        self._products += (ones.t() @ full).cpu()
         self._pixels += len(early)
 
     def solve(self) -> Tensor:

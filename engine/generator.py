@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -27,6 +27,7 @@ from engine.inference.folded import LEVELS
 from engine.inference.graphs import Cuda, Graphs
 from engine.inference.plain import Colour
 from engine.inference.tuned import first, quickest
+from engine.inference.walk import Sums
 from engine.networks.stylegan2 import StyleGAN2
 from engine.weights import load_network
 
@@ -58,7 +59,7 @@ class Frames(Protocol):
     def fetch(self, out: NDArray[np.uint8]) -> None:
         """Copy the frame that was rendered last to out [size, size, 4], and wait for it."""
 
-    def sums(self, ws: NDArray[np.float32]) -> Mapping[int, Tensor]:
+    def sums(self, ws: NDArray[np.float32]) -> Sums:
         """The float pictures [r, r, 4] at all resolutions; see `walk.pictures`."""
 
     def improve(self) -> bool:
@@ -113,7 +114,8 @@ class Generator:
         self._frames = _frames(net, self.device, precision, file, steady)
         if why_not_apples:
             self.notes.append(f"Apple's GPU is not used, the CPU is: {why_not_apples}")
-        self._corrections = self._early(net, smallest)
+        corrections = self._early(net, smallest)
+        self._learning = None if corrections is None else self._learn(corrections)
         self.rendered = 0  # frames, without those that were the last one again
         self._shown: tuple[bytes, float, int] | None = None
 
@@ -238,8 +240,10 @@ class Generator:
         First the colours of early pictures are learned, which adds to `sizes`; then, once it has
         been performing for a while, the network is compiled, where that can be done.
         """
-        if self._corrections is not None:
-            self._learn(self._corrections)
+        if self._learning is not None:
+            for _ in self._learning:
+                return True
+            self._learning = None
             return True
         if self.rendered < FRAMES_BEFORE_COMPILING:
             return True
@@ -249,16 +253,19 @@ class Generator:
         """End what `improve` has begun."""
         self._frames.close()
 
-    def _learn(self, corrections: Corrections) -> None:
-        seed = corrections.samples
-        w = self.map(seed, seed % self.num_classes if self.num_classes else None)
-        sums = self._frames.sums(self.w_avg + SAMPLE_PSI * (w - self.w_avg))
-        bytes_ = {size: sums[size][..., :3].permute(2, 0, 1) + LEVELS for size in sums}
-        if corrections.learn(bytes_):
-            return
+    def _learn(self, corrections: Corrections) -> Iterator[None]:
+        """Learn the colours of early pictures, a step at a time, and offer those that are good."""
+        more = True
+        while more:
+            seed = corrections.samples
+            w = self.map(seed, seed % self.num_classes if self.num_classes else None)
+            sums = yield from self._frames.sums(self.w_avg + SAMPLE_PSI * (w - self.w_avg))
+            bytes_ = {size: sums[size][..., :3].permute(2, 0, 1) + LEVELS for size in sums}
+            more = corrections.learn(bytes_)
+            yield
         for size, matrix in corrections.ready.items():
             self._frames.admit(size, _colour(matrix.to(self.device)))
-        self._corrections = None
+            yield
 
 
 def _frames(

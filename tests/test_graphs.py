@@ -163,8 +163,19 @@ def test_early_sizes_have_graphs_of_their_own():
     net = network()
     machine = StandIn()
     graphs = Graphs(net, machine, torch.float32)
-    sums = graphs.sums(latent(net).numpy())
+    machine.log.clear()
+    steps = graphs.sums(latent(net).numpy())
+    for number in range(1, 5):  # each by itself, for a frame may be wanted in between
+        next(steps)
+        assert machine.log == ["run"] * (1 + number)
+        graphs.render(latent(net, number).numpy(), 1.0, 32)
+        machine.log = machine.log[: 1 + number]
+    with pytest.raises(StopIteration) as end:
+        next(steps)
+    sums = end.value.value
     assert list(sums) == [4, 8, 16, 32]
+    levels = (sums[32][..., :3] + 128).clamp(0, 255).to(torch.uint8).numpy().astype(int)
+    assert np.abs(levels - pixels(net, latent(net))).max() <= 1
     graphs.admit(16, (torch.zeros(4, 4), torch.tensor([10.0, 20.0, 30.0, 255.0])))
     assert graphs.sizes == (32, 16)
     out = np.zeros((16, 16, 4), np.uint8)

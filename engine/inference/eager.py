@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from engine.inference.compiled import Compilation, Play
 from engine.inference.folded import Folded
 from engine.inference.plain import Colour, to_bytes
 from engine.inference.tuned import Choose, Tuned, quickest
-from engine.inference.walk import picture_at, pictures
+from engine.inference.walk import Sums, picture_at, pictures
 from engine.networks.stylegan2 import StyleGAN2
 
 TRIALS = 5  # frames of each form before one of them stays
@@ -76,11 +75,13 @@ class Eager:
         """Copy the frame that was rendered last to out [size, size, 4]."""
         torch.from_numpy(out).copy_(self._frame)
 
-    def sums(self, ws: NDArray[np.float32]) -> Mapping[int, Tensor]:
-        """The float pictures [r, r, 4] at all resolutions; see `walk.pictures`."""
+    def sums(self, ws: NDArray[np.float32]) -> Sums:
+        """The float pictures [r, r, 4] at all resolutions, on the host; see `walk.pictures`."""
+        yield from ()  # all of it is one frame's work
         with torch.inference_mode():
             played = pictures(self._folded, self._tuned, *self._prepared(ws, 1.0))
-            return {size: picture.clone() for size, picture in played}
+            # To the host: Apple's GPU lacks the float64 in which colours are fitted.
+            return {size: picture.to("cpu", copy=True) for size, picture in played}
 
     def improve(self) -> bool:
         """One step towards the compiled form; True while there is something to expect of it."""

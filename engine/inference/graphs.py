@@ -9,7 +9,7 @@ Tested against a stand-in for the device; on an H100 by `tests/gpu/check.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -22,7 +22,7 @@ from engine.inference import ipc
 from engine.inference.choice import Choice, choose
 from engine.inference.folded import Folded
 from engine.inference.plain import Colour, Plain
-from engine.inference.walk import pictures
+from engine.inference.walk import Sums, pictures
 from engine.link import pattern
 from engine.networks.stylegan2 import StyleGAN2
 
@@ -88,13 +88,13 @@ class Cuda:
 
     def choose(self, folded: Folded, ws: Tensor) -> Choice:
         """See `Machine.choose`."""
-        with self._working():
+        with self._working(measuring=True):
             self._wait_for_the_rest()
             return choose(folded, ws)
 
     def capture(self, make: Make) -> tuple[Replay, Tensor]:
         """See `Machine.capture`."""
-        with self._working():
+        with self._working(measuring=True):
             self._wait_for_the_rest()
             for _ in range(WARM_UPS):
                 make()
@@ -142,11 +142,14 @@ class Cuda:
         self._stream.wait_stream(torch.cuda.default_stream(self.device))
 
     @contextmanager
-    def _working(self) -> Iterator[None]:
-        """On the stream, with cuDNN choosing by measurement and float32 meaning float32."""
+    def _working(self, *, measuring: bool = False) -> Iterator[None]:
+        """On the stream, with float32 meaning float32.
+
+        measuring: cuDNN chooses by measurement, which takes many times what it then chooses.
+        """
         exact = torch.backends.cudnn.flags(
             enabled=True,
-            benchmark=not self._steady,
+            benchmark=measuring and not self._steady,
             deterministic=self._steady,
             allow_tf32=False,
         )
@@ -236,18 +239,31 @@ class Graphs:
         """Copy the frame that was rendered last to one of the slots, and wait for it."""
         self._machine.deliver(self._frame, self._slots[slot])
 
-    def sums(self, ws: NDArray[np.float32]) -> Mapping[int, Tensor]:
-        """The float pictures [r, r, 4] at all resolutions, on the host; see `walk.pictures`."""
-        found: dict[int, Tensor] = {}
+    def sums(self, ws: NDArray[np.float32]) -> Sums:
+        """The float pictures [r, r, 4] at all resolutions, on the device, one a step.
 
-        def work() -> None:
+        See `walk.pictures`. Between two frames of a show there is time for one, not for all.
+        """
+        found: dict[int, Tensor] = {}
+        played: Iterator[tuple[int, Tensor]] = iter(())
+
+        def begin() -> None:
+            nonlocal played
             s, d = self._folded.styles(torch.from_numpy(ws).to(self._machine.device))
             one = torch.ones((), device=self._machine.device)
-            for size, picture in pictures(self._folded, Plain(), s, d, one):
-                found[size] = picture.cpu()
+            played = pictures(self._folded, Plain(), s, d, one)
 
-        self._machine.run(work)
+        self._machine.run(begin)
+        for _ in self._folded.pictures():
+            self._machine.run(lambda: found.update([next(played)]))
+            yield
+        # Who asked for them reads them on another stream: wait until they are there.
+        self._machine.run(lambda: self._wait_for(found[min(found)]))
         return found
+
+    def _wait_for(self, computed: Tensor) -> None:
+        """Until all is done that was queued up to now; nothing else than a copy waits."""
+        computed.cpu()
 
     def improve(self) -> bool:
         """Nothing gets better with time here."""

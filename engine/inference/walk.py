@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from engine.inference.folded import Convolution, Folded, ToPicture
+
+Sums = Generator[None, None, Mapping[int, Tensor]]
+"""Work in steps, each about as long as a frame at most, that ends with pictures by resolution."""
 
 
 class Player(Protocol):
