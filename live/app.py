@@ -351,7 +351,6 @@ class Stage:
         if self.scene.frozen(self.show) or not self._cadence.asks(self._turns):
             return
         self._cadence.asked(self._turns)
-        now = at + self._began
         seen_at = max(self.show_time(self._outlook.seen(1 + self._cadence.latency)), at)
         self._captions.asked(seen_at, self.show)
         wanted = self.wplus(seen_at)
@@ -362,7 +361,9 @@ class Stage:
             if source is not None:
                 size = self._size(source, at)
                 source.ask(Request(seen_at, ws, self.show.noise, size, budget(self._pacer.period)))
-                self._orders.setdefault(network, Orders()).asked(seen_at, self._turns, now)
+                # Not when the turn began: what the stage has done in it is not the engine's.
+                sent = self.clock.now()
+                self._orders.setdefault(network, Orders()).asked(seen_at, self._turns, sent)
 
     def _size(self, source: Source, at: int) -> int:
         """See `Request.size`; of two cues in a cross-fade on one network the newer one says it."""

@@ -12,7 +12,7 @@ import pytest
 from engine.errors import UserError
 from live.addresses import Message
 from live.app import SECOND, Stage
-from live.cadence import budget
+from live.cadence import Orders, budget
 from live.clock import FakeClock
 from live.control import advance
 from live.ensemble import Ensemble
@@ -165,6 +165,21 @@ def perform(tmp_path):
 def turned_until(stage, seconds):
     while stage.show_time(stage.clock.now()) < seconds * SECOND:
         stage.turn()
+
+
+def test_what_the_stage_does_before_it_asks_is_not_the_engines_time(perform, monkeypatch):
+    """While frame paths are tried out, turns are long: the engine is no slower for it."""
+    sent = []
+    monkeypatch.setattr(Orders, "asked", lambda self, show_time, turn, now: sent.append(now))
+    stage, _ = perform()
+    began = stage.clock.now()
+
+    def probe(at):
+        stage.clock.time += 15_000_000
+
+    monkeypatch.setattr(stage, "_probe", probe)
+    stage.turn()
+    assert sent == [began + 15_000_000]
 
 
 STORM = (
