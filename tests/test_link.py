@@ -111,3 +111,15 @@ def test_a_message_that_breaks_off_is_the_end():
     whole = pipe.getvalue()
     for length in range(len(whole)):
         assert link.receive(io.BytesIO(whole[:length])) is None
+
+
+@pytest.mark.parametrize("side", [16, 64, 256])  # less than the noise, and more of it
+def test_a_slots_pattern_is_known_again(side):
+    for slot in range(link.SLOTS):
+        pixels = link.pattern(slot, side).tobytes()
+        assert link.is_pattern(pixels, slot)
+        assert not link.is_pattern(pixels, slot + 1)
+        for place in (0, len(pixels) // 2, len(pixels) - 1):
+            garbled = bytearray(pixels)
+            garbled[place] ^= 1
+            assert not link.is_pattern(bytes(garbled), slot)

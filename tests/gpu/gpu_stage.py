@@ -130,6 +130,9 @@ def _at_rate(told: Told, setlist: Path, size: str, rate: int) -> Iterator[Line]:
     for key in ("engine_ms", "stage_ms", "lateness_ms"):
         found = ", ".join(f"{name} {ms}" for name, ms in summary[key].items())
         yield Line("stage", f"{size}, {key.replace('_', ' ')}", found)
+    # Where pictures lack though the engine is quick, the cadence had fallen for a while.
+    cadence, sizes = summary["cadence"], summary["sizes"]
+    yield Line("stage", f"{size}, cadence", f"{cadence['changes']} changes, sides {sizes}")
     first = f"{summary['time_to_first_frame_s']} s"
     yield Line("stage", f"{size}, first picture after", first)
     yield Line("stage", f"{size}, memory", str(summary["peak_rss_mb"]))
