@@ -1,6 +1,6 @@
 """The host's memory and other processes' memory of the GPU, as an engine on CUDA uses them.
 
-Written from NVIDIA's documentation (CUDA Runtime API: memory management); it has not run on a GPU.
+Written from NVIDIA's documentation (CUDA Runtime API: memory management); run on an H100.
 """
 
 from __future__ import annotations
