@@ -454,6 +454,74 @@ def test_what_was_interrupted_goes_on_to_the_same_result(
     assert not (parted.out / "irene.search").exists()
 
 
+class Interrupting(Told):
+    """Pulls the plug when files of that ending are about to get their name."""
+
+    def __init__(self, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        replace_file = Path.replace
+
+        def replaced(path: Path, target: Path) -> Path:
+            if str(target).endswith(ending):
+                monkeypatch.undo()
+                raise KeyboardInterrupt
+            return replace_file(path, target)
+
+        monkeypatch.setattr(Path, "replace", replaced)
+
+
+@pytest.mark.parametrize("ending", [".search", ".npy", ".png", ".npz", ".mp4", ".json"])
+def test_an_end_between_any_two_files_is_made_good_by_the_same_command(
+    asked: Callable[..., Options],
+    net: StyleGAN2,
+    tmp_path: Path,
+    ending: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    photo = picture_of(net, 1, tmp_path)
+    options = asked(photo, noise_maps=True, film=write_film)
+    whole = replace(options, out=tmp_path / "whole")
+    session.project(whole, Told())
+    with pytest.raises(KeyboardInterrupt):
+        session.project(options, Interrupting(ending, monkeypatch))
+    assert not any(path.name.startswith(".") for path in options.out.iterdir())
+    told = Told()
+    assert session.project(options, told) == 0, told.failures
+    names = sorted(path.name for path in whole.out.iterdir())
+    assert sorted(path.name for path in options.out.iterdir()) == names
+    assert len(names) == 5
+    found, expected = (read_latent(out / "irene.npy") for out in (options.out, whole.out))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_search_that_was_replacing_another_goes_on_as_itself(
+    asked: Callable[..., Options],
+    net: StyleGAN2,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    photo = picture_of(net, 1, tmp_path)
+    first, second = asked(photo), asked(photo, steps=30)
+    with pytest.raises(InterruptedSearchError):
+        session.project(first, Told(stop_after=7))
+    with pytest.raises(KeyboardInterrupt):
+        session.project(replace(second, force=True), Interrupting(".npy", monkeypatch))
+    assert session.project(first, Told()) == 1  # not from the other's state
+    told = Told()
+    assert session.project(second, told) == 0
+    assert "goes on after 30 steps" in told.lines[0]
+    assert read_result(second.out / "irene.json").settings["steps"] == 30
+
+
+def test_noise_maps_do_not_outlive_their_search(
+    asked: Callable[..., Options], net: StyleGAN2, tmp_path: Path
+) -> None:
+    options = asked(picture_of(net, 1, tmp_path), noise_maps=True)
+    session.project(options, Told())
+    session.project(replace(options, noise_maps=False, force=True), Told())
+    assert not (options.out / "irene.noise.npz").exists()
+
+
 def test_photos_are_searched_together_and_a_bad_one_does_not_keep_the_others(
     asked: Callable[..., Options], net: StyleGAN2, tmp_path: Path
 ) -> None:

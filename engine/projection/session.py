@@ -31,7 +31,7 @@ from engine.projection.models import Models, load_models
 from engine.projection.objective import Eager, Gradients, Graph, Objective, tensor_cores
 from engine.projection.options import InterruptedSearchError, Options, Pixels, Report
 from engine.projection.photos import read_photo
-from engine.projection.results import result_stem
+from engine.projection.results import Result, result_stem
 from engine.projection.search import DivergedError, Search
 from engine.weights import sha256
 
@@ -50,6 +50,7 @@ class _Task:
     picture: Image.Image  # what was cut from it
     target: Tensor  # the same, [1, C, R, R] in [-1, 1]
     search: Search
+    anew: bool  # nothing of this search is on disk yet
     seconds: float = 0.0
     diverged: bool = False
 
@@ -98,7 +99,7 @@ def _prepare(
     about = {"name": photo.name, "sha256": sha256(photo)}
     origin = {"photo": {**about, "align": options.align, "face": options.face}, **origin}
     before = None if options.force else outcome.before(files, origin)
-    if before is not None and before.finished:
+    if isinstance(before, Result):
         report.say(f"{files.ws}: is there already, of this photo, network and settings")
         return None
     cut = crop(read, models.side, options.align, name=photo, face=options.face)
@@ -106,14 +107,14 @@ def _prepare(
     picture = cut.picture.resize((net.resolution, net.resolution), Image.Resampling.LANCZOS)
     target = _tensor(picture if net.img_channels == 3 else picture.convert("L"))
     search = _new_search(options, models, cut.picture)
-    shown = outcome.outlined(cut)
-    task = _Task(photo, files, origin, shown, picture, target.to(models.device), search)
-    if before is not None and files.state.exists():
+    shown, target = outcome.outlined(cut), target.to(models.device)
+    task = _Task(photo, files, origin, shown, picture, target, search, anew=before is None)
+    if before is not None:
         try:
-            search.restore(*outcome.read_state(files.state))
+            search.restore(before.arrays, before.facts)
         except ValueError as error:
             raise UserError(f"{files.state}: {error}; --force begins anew") from error
-        task.seconds = before.seconds or 0.0
+        task.seconds = before.seconds
         report.say(f"{photo}: goes on after {search.steps} steps")
     return task
 
@@ -173,7 +174,8 @@ def _descend(tasks: Sequence[_Task], objective: Objective, models: Models, repor
         if now - kept > _KEEP_S:
             kept = now
             for task in running:
-                _keep(task, models, finished=False)
+                _keep(task)
+                _write_result(task, models, finished=False)
     return True
 
 
@@ -197,7 +199,7 @@ def _finish(task: _Task, models: Models, options: Options) -> str:
             "--loss mse or --device cpu"
         )
     files, search, finished = task.files, task.search, not task.running
-    record = _keep(task, models, finished=finished)
+    _keep(task)
     result = _pixels(models.net, search.best)
     shown = Image.fromarray(result[..., :3])
     outcome.write_picture(files.picture, task.shown, task.picture, shown)
@@ -206,6 +208,8 @@ def _finish(task: _Task, models: Models, options: Options) -> str:
         outcome.write_noise(files.noise, models.net.config.resolutions, maps)
     if options.film is not None and search.film:
         options.film(files.film, _frames(search, models))
+    # Last: a record that says "finished" stands for all the others.
+    record = _write_result(task, models, finished=finished)
     if finished:
         files.state.unlink(missing_ok=True)
     lpips = "" if record["lpips"] is None else f", LPIPS {record['lpips']:.3f}"
@@ -215,21 +219,28 @@ def _finish(task: _Task, models: Models, options: Options) -> str:
     )
 
 
-def _keep(task: _Task, models: Models, *, finished: bool) -> dict[str, Any]:
-    """Write W+, its record, and before its end the search's state. Returns the record."""
-    search = task.search
+def _keep(task: _Task) -> None:
+    """Write the search's state, before anything else of it: by that it is known again."""
+    arrays, facts = task.search.state()
+    state = outcome.State(arrays, facts, task.seconds, task.origin)
+    outcome.write_state(task.files.state, state)
+    if task.anew:
+        outcome.clear(task.files)
+        task.anew = False
+
+
+def _write_result(task: _Task, models: Models, *, finished: bool) -> dict[str, Any]:
+    """Write W+ and its record. Returns the record."""
     record = {
         "anthesis": outcome.FORMAT,
         **task.origin,
-        "steps": search.steps,
+        "steps": task.search.steps,
         "finished": finished,
         **_distances(task, models),
         "seconds": round(task.seconds, 3),
         "device": str(models.device),
     }
-    if not finished:
-        outcome.write_state(task.files.state, *search.state())
-    outcome.write_latent(task.files.ws, search.best.cpu().numpy())
+    outcome.write_latent(task.files.ws, task.search.best.cpu().numpy())
     outcome.write_record(task.files.record, record)
     return record
 
