@@ -522,6 +522,41 @@ def test_noise_maps_do_not_outlive_their_search(
     assert not (options.out / "irene.noise.npz").exists()
 
 
+@pytest.mark.parametrize("name", ["irene.npy", "irene.png"])
+def test_what_was_deleted_of_a_result_is_found_again(
+    asked: Callable[..., Options], net: StyleGAN2, tmp_path: Path, name: str
+) -> None:
+    options = asked(picture_of(net, 1, tmp_path))
+    session.project(options, Told())
+    (options.out / name).unlink()
+    assert session.project(options, Told()) == 0
+    assert (options.out / name).exists()
+
+
+def test_a_film_of_the_users_is_not_replaced(
+    asked: Callable[..., Options], net: StyleGAN2, tmp_path: Path
+) -> None:
+    options = asked(picture_of(net, 1, tmp_path), film=write_film)
+    options.out.mkdir()
+    film = options.out / "irene.mp4"
+    film.write_bytes(b"mine")
+    told = Told()
+    assert session.project(options, told) == 1
+    assert "irene.mp4" in told.failures[0]
+    assert film.read_bytes() == b"mine"
+
+
+def test_a_film_of_a_search_that_is_over_takes_another(
+    asked: Callable[..., Options], net: StyleGAN2, tmp_path: Path
+) -> None:
+    options = asked(picture_of(net, 1, tmp_path))
+    session.project(options, Told())
+    told = Told()
+    assert session.project(replace(options, film=write_film), told) == 1
+    assert "without a film" in told.failures[0]
+    assert "--force" in told.failures[0]
+
+
 def test_photos_are_searched_together_and_a_bad_one_does_not_keep_the_others(
     asked: Callable[..., Options], net: StyleGAN2, tmp_path: Path
 ) -> None:

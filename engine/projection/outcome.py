@@ -65,20 +65,25 @@ class State:
     origin: Mapping[str, Any]
 
 
-def before(files: Files, origin: Mapping[str, Any]) -> Result | State | None:
+def before(files: Files, origin: Mapping[str, Any], *, film: bool) -> Result | State | None:
     """What the same search left here: its result, or its state; None if nothing is here.
 
-    origin: photo, network and settings.
+    origin: photo, network and settings. film: whether one is wanted.
     Raises UserError where something else is: it may be dear.
     """
     record = read_result(files.record) if files.record.exists() else None
     found = {} if record is None else _origin(record)
     if record is not None and found == origin and record.finished and _whole(files):
+        if film and not files.film.exists():
+            raise UserError(
+                f"{files.ws}: is there already, without a film: --force searches once more"
+            )
         return record
     # By its state a search is known even if it was killed while it replaced another's files.
     if files.state.exists() and (state := read_state(files.state)).origin == origin:
         return state
-    in_the_way = [path for path in (files.ws, files.picture, files.record) if path.exists()]
+    wanted = (files.ws, files.picture, files.record, *((files.film,) if film else ()))
+    in_the_way = [path for path in wanted if path.exists()]
     if not in_the_way or found == origin:
         return None
     what = "from somewhere else"

@@ -98,7 +98,8 @@ def _prepare(
         raise UserError(f"{photo}: its result would take its place: name another folder with -o")
     about = {"name": photo.name, "sha256": sha256(photo)}
     origin = {"photo": {**about, "align": options.align, "face": options.face}, **origin}
-    before = None if options.force else outcome.before(files, origin)
+    film = options.film is not None and options.length > 0
+    before = None if options.force else outcome.before(files, origin, film=film)
     if isinstance(before, Result):
         report.say(f"{files.ws}: is there already, of this photo, network and settings")
         return None
