@@ -557,6 +557,43 @@ def test_a_film_of_a_search_that_is_over_takes_another(
     assert "--force" in told.failures[0]
 
 
+def test_a_photo_that_has_not_begun_leaves_nothing(
+    asked: Callable[..., Options], net: StyleGAN2, tmp_path: Path
+) -> None:
+    options = asked(picture_of(net, 1, tmp_path))
+
+    class Pressed(Told):
+        """Ctrl-C while the photo is prepared."""
+
+        def stopped(self) -> bool:
+            return bool(self.together)
+
+    for told in (Told(stop_after=0), Pressed()):
+        with pytest.raises(InterruptedSearchError):
+            session.project(options, told)
+        assert list(options.out.iterdir()) == []
+
+
+def test_photos_are_read_when_it_is_their_turn(
+    asked: Callable[..., Options],
+    net: StyleGAN2,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("engine.projection.models._TOGETHER", 2)
+    photos = [picture_of(net, seed, tmp_path, f"{seed}.png") for seed in range(3)]
+
+    class Deleting(Told):
+        def begins(self, names: Sequence[str], left: int) -> None:
+            super().begins(names, left)
+            photos[2].unlink()
+
+    told = Deleting()
+    assert session.project(asked(*photos, steps=3), told) == 1
+    assert told.together == [["0.png", "1.png"]]
+    assert "2.png" in told.failures[0]
+
+
 def test_photos_are_searched_together_and_a_bad_one_does_not_keep_the_others(
     asked: Callable[..., Options], net: StyleGAN2, tmp_path: Path
 ) -> None:

@@ -71,8 +71,10 @@ def project(options: Options, report: Report) -> int:
     origin = _origin(options, models)
     _make_folder(options.out)
     failed = 0
-    tasks = []
+    tasks: list[_Task] = []
     for photo in options.photos:
+        if report.stopped():
+            raise InterruptedSearchError
         try:
             task = _prepare(photo, options, models, origin, report)
         except UserError as error:
@@ -80,11 +82,11 @@ def project(options: Options, report: Report) -> int:
             failed += 1
         else:
             tasks += [] if task is None else [task]
-    while tasks:
-        together = models.capacity
-        failed += _search(tasks[:together], models, options, report)
-        tasks = tasks[together:]
-    return failed
+        # Not all at once: hundreds of photos would not fit into memory.
+        if tasks and len(tasks) >= models.capacity:
+            failed += _search(tasks, models, options, report)
+            tasks = []
+    return failed + (_search(tasks, models, options, report) if tasks else 0)
 
 
 def _prepare(
@@ -138,7 +140,8 @@ def _search(tasks: Sequence[_Task], models: Models, options: Options, report: Re
     with tensor_cores() if cuda else nullcontext():
         whole = _descend(tasks, objective, models, report)
         failed = 0
-        for task in tasks:
+        # What has not begun is worth no files: it would be taken for the photo's.
+        for task in (task for task in tasks if task.search.steps or not task.running):
             try:
                 report.say(_finish(task, models, options))
             except UserError as error:
