@@ -176,10 +176,10 @@ def _descend(tasks: Sequence[_Task], objective: Objective, models: Models, repor
         mean = sum(task.search.loss for task in running) / len(running)
         report.stepped(mean, max(task.search.left for task in running))
         if now - kept > _KEEP_S:
-            kept = now
             for task in running:
                 _keep(task)
                 _write_result(task, models, finished=False)
+            kept = time.monotonic()  # after it: on a CPU that takes long as well
     return True
 
 
