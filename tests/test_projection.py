@@ -594,6 +594,15 @@ def test_photos_are_read_when_it_is_their_turn(
     assert "2.png" in told.failures[0]
 
 
+def test_names_that_cannot_be_written_are_told_before_the_search(
+    asked: Callable[..., Options], net: StyleGAN2, tmp_path: Path
+) -> None:
+    told = Told()
+    assert session.project(asked(picture_of(net, 1, tmp_path, f"{'x' * 245}.png")), told) == 1
+    assert "cannot be written" in told.failures[0]
+    assert told.together == []
+
+
 def test_photos_are_searched_together_and_a_bad_one_does_not_keep_the_others(
     asked: Callable[..., Options], net: StyleGAN2, tmp_path: Path
 ) -> None:

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,16 @@ def _origin(result: Result) -> dict[str, Any]:
         "network": asdict(result.network),
         "settings": dict(result.settings),
     }
+
+
+def check(files: Files) -> None:
+    """See that files of these names can be written, before a search. Raises UserError."""
+    longest = max(astuple(files), key=lambda path: len(path.name))
+    try:
+        with NamedTemporaryFile(prefix=f".{longest.name}.", dir=longest.parent):
+            pass
+    except OSError as error:
+        raise UserError(f"{files.ws}: cannot be written ({error.strerror})") from error
 
 
 def clear(files: Files) -> None:

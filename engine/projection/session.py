@@ -95,6 +95,7 @@ def _prepare(
     """Everything up to the search; None if its result is there already. Raises UserError."""
     net = models.net
     files = outcome.Files.of(options.out, result_stem(photo, options.face))
+    outcome.check(files)
     read = read_photo(photo, net.resolution)
     if files.picture.resolve() == photo.resolve():
         raise UserError(f"{photo}: its result would take its place: name another folder with -o")
