@@ -200,6 +200,25 @@ def test_a_plateau_brings_the_end_forward() -> None:
     assert BEST.ramp_down * 1000 < search.steps < 500
 
 
+def test_a_plateau_of_one_w_leaves_the_layers_their_time() -> None:
+    search = Search(BEST, 2000, torch.zeros(1, 6), 4)
+    alone = 0  # steps in which every layer has a w of its own
+    while search.left > 0:
+        parted = not torch.equal(search.ws, search.ws[:1].expand(4, -1))
+        alone += parted
+        loss = 0.99 ** (alone + 1) if parted else 1.0
+        search.step(loss, torch.arange(1.0, 25).reshape(4, 6))
+    assert alone > 1700
+
+
+def test_a_slow_beginning_is_no_plateau() -> None:
+    search = Search(BEST, 20_000, torch.zeros(4, 6), 4)
+    while search.left > 0 and search.steps < 500:
+        since = search.steps / 20_000
+        search.step(1 - since, torch.ones(4, 6))
+    assert search.left == 20_000 - 500
+
+
 def test_no_plateau_is_seen_where_it_still_descends() -> None:
     search = Search(BEST, 300, torch.zeros(1, 6), 4)
     for step in range(300):

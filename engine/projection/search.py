@@ -132,7 +132,9 @@ class Search:
             self._latent = self.ws.clone()
             self._begin_phase()
         elif self._stands_still():
-            facts.position = max(facts.position, round(self._length * (1 - self._preset.ramp_down)))
+            preset, shared = self._preset, len(self._latent) < self._num_ws
+            ahead = preset.shared if shared else 1 - preset.ramp_down
+            facts.position = max(facts.position, round(self._length * ahead))
         return None
 
     def state(self) -> tuple[dict[str, NDArray[np.float32]], str]:
@@ -187,10 +189,12 @@ class Search:
         noise_maps.normalize(self._maps)
 
     def _stands_still(self) -> bool:
-        """Whether the end may as well begin now."""
+        """Whether the next phase, or the end, may as well begin now."""
         facts, preset = self._facts, self._preset
         if preset.patience is None or facts.position < facts.marked + preset.patience:
             return False
+        if (facts.position - facts.phase) / self._length < preset.ramp_up:
+            return False  # the slower it goes, the longer the search
         still = facts.loss > facts.mark * (1 - preset.progress)
         facts.mark, facts.marked = facts.loss, facts.position
         return still
