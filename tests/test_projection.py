@@ -36,7 +36,7 @@ from engine.weights import NetworkFile, load_network
 from engine.weights.latents import read_latent
 from engine.weights.saving import save_network
 from live.cli import app
-from live.project import write_film
+from live.project import project, write_film
 
 REFERENCE = Path(__file__).parent / "data" / "parity" / "projector_reference.safetensors"
 CONFIG = StyleGAN2Config(z_dim=24, channels=(16, 16, 12, 8), mapping=(24, 24))
@@ -791,6 +791,18 @@ def test_what_cannot_be_is_one_line(
     assert code == 2
     assert said in output
     assert not (tmp_path / "latents").exists()
+
+
+def test_names_that_are_no_text_are_told_in_a_line_and_found_again(
+    network: Path, net: StyleGAN2, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = picture_of(net, 1, tmp_path, os.fsdecode(b"new\nline \x1b[31m \xff.png"))
+    options = Options((photo,), network, tmp_path / "l", steps=2, loss="mse", align="off")
+    assert [project(options), project(options)] == [0, 0]
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2
+    assert "new\\nline \\x1b[31m" in said[0]
+    assert "is there already" in said[1]
 
 
 SEARCH = """

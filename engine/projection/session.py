@@ -11,6 +11,7 @@ whole at any moment; a search that was interrupted, or killed, goes on where it 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -99,7 +100,7 @@ def _prepare(
     read = read_photo(photo, net.resolution)
     if files.picture.resolve() == photo.resolve():
         raise UserError(f"{photo}: its result would take its place: name another folder with -o")
-    about = {"name": photo.name, "sha256": sha256(photo)}
+    about = {"name": _readable(photo.name), "sha256": sha256(photo)}
     origin = {"photo": {**about, "align": options.align, "face": options.face}, **origin}
     film = options.film is not None and options.length > 0
     before = None if options.force else outcome.before(files, origin, film=film)
@@ -294,7 +295,7 @@ def _origin(options: Options, models: Models) -> dict[str, Any]:
     net = models.net
     return {
         "network": {
-            "name": options.network.name,
+            "name": _readable(options.network.name),
             "sha256": sha256(options.network),
             "resolution": net.resolution,
             "num_ws": net.num_ws,
@@ -308,6 +309,11 @@ def _origin(options: Options, models: Models) -> dict[str, Any]:
             "noise_maps": options.noise_maps,
         },
     }
+
+
+def _readable(name: str) -> str:
+    """The name of a file in a record: JSON has no place for bytes that are no text."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _check_names(options: Options) -> None:
