@@ -138,7 +138,8 @@ class Steps:
             self._bar.update(self._task, completed=done, loss=f"{loss:.4f}")
         elif self._clock() - self._told >= EVERY_S:
             self._told = self._clock()
-            remaining = left * (self._told - self._began) / done
+            # A step that led back to the best so far does not count.
+            remaining = left * (self._told - self._began) / max(done, 1)
             self._stream.write(
                 f"{_short(self._names)}: step {done} of {self._first}, loss {loss:.4f}, "
                 f"{_minutes(remaining)} left\n"

@@ -1,5 +1,6 @@
 """A photo into W+: the search, what it leaves, and what it says of photos that will not do."""
 
+import io
 import json
 import os
 import signal
@@ -36,6 +37,7 @@ from engine.weights import NetworkFile, load_network
 from engine.weights.latents import read_latent
 from engine.weights.saving import save_network
 from live.cli import app
+from live.progress import Steps
 from live.project import project, write_film
 
 REFERENCE = Path(__file__).parent / "data" / "parity" / "projector_reference.safetensors"
@@ -803,6 +805,20 @@ def test_names_that_are_no_text_are_told_in_a_line_and_found_again(
     assert len(said) == 2
     assert "new\\nline \\x1b[31m" in said[0]
     assert "is there already" in said[1]
+
+
+def test_a_search_that_was_led_back_to_its_start_is_told_of() -> None:
+    now = [0.0]
+    stream = io.StringIO()
+    with Steps(lambda: False, stream, lambda: now[0]) as steps:
+        steps.begins(["irene.jpg"], 10)
+        now[0] = 11.0
+        steps.stepped(float("inf"), 10)  # its loss was no number
+        now[0] = 22.0
+        steps.stepped(0.5, 9)
+    assert stream.getvalue().splitlines()[1:] == [
+        "irene.jpg: step 1 of 10, loss 0.5000, 3:18 left",
+    ]
 
 
 SEARCH = """
