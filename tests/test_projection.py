@@ -283,6 +283,11 @@ def test_a_search_that_was_put_away_goes_on_exactly(
         lambda arrays, text: (arrays, '{"position": 61}'),
         lambda arrays, text: (arrays, '{"position": "1"}'),
         lambda arrays, text: (arrays, '{"colour": 1}'),
+        lambda arrays, text: (arrays, '{"loss": "1"}'),
+        lambda arrays, text: ({**arrays, "latent": np.zeros((3, 6), np.float32)}, text),
+        lambda arrays, text: ({**arrays, "best": np.zeros((1, 6), np.float32)}, text),
+        lambda arrays, text: ({**arrays, "adam0.exp_avg": np.zeros((1, 6), np.float32)}, text),
+        lambda arrays, text: ({**arrays, "film": np.zeros((1, 5, 6), np.float32)}, text),
     ],
 )
 def test_the_state_of_another_search_is_refused(damage: Callable[..., object]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 import torch
@@ -152,20 +152,24 @@ class Search:
     def restore(self, arrays: Arrays, text: str) -> None:
         """Go on where `state` was taken. Raises ValueError for that of another search."""
         try:
-            facts = _Facts(**json.loads(text))
-            if not 0 <= facts.position <= self._length or len(arrays["latent"]) > self._num_ws:
+            facts = _read_facts(text)
+            rows, (_, w_dim) = len(arrays["latent"]), self._anchor.shape
+            if not 0 <= facts.position <= self._length or rows not in (1, self._num_ws):
                 raise TypeError
-            latent = self._like(arrays["latent"], self._latent)
-            self._facts, self._latent = facts, latent
-            self._best.copy_(self._like(arrays["best"], self._best))
+            self._facts = facts
+            self._latent = self._read(arrays, "latent", (rows, w_dim))
+            self._best.copy_(self._read(arrays, "best", (self._num_ws, w_dim)))
             for number, (x, kept) in enumerate(zip(self._maps, self._best_maps, strict=True)):
-                x.copy_(self._like(arrays[f"map{number}"], x))
-                kept.copy_(self._like(arrays[f"best_map{number}"], x))
+                x.copy_(self._read(arrays, f"map{number}", x.shape))
+                kept.copy_(self._read(arrays, f"best_map{number}", x.shape))
             self._adam = self._optimiser()
             self._restore_moments(arrays)
-        except (KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+            film = arrays.get("film", np.empty((0, self._num_ws, w_dim), np.float32))
+            if film.shape[1:] != (self._num_ws, w_dim):
+                raise TypeError
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError("is of another search") from error
-        self._film = list(arrays.get("film", ()))
+        self._film = list(film)
 
     @property
     def _at(self) -> float:
@@ -222,16 +226,27 @@ class Search:
         moments = {
             number: {
                 "step": torch.tensor(float(arrays[f"adam{number}.step"])),
-                "exp_avg": self._like(arrays[f"adam{number}.exp_avg"], x),
-                "exp_avg_sq": self._like(arrays[f"adam{number}.exp_avg_sq"], x),
+                "exp_avg": self._read(arrays, f"adam{number}.exp_avg", x.shape),
+                "exp_avg_sq": self._read(arrays, f"adam{number}.exp_avg_sq", x.shape),
             }
             for number, x in enumerate(parameters)
             if f"adam{number}.step" in arrays
         }
         self._adam.load_state_dict({**self._adam.state_dict(), "state": moments})
 
-    @staticmethod
-    def _like(array: NDArray[np.float32], tensor: Tensor) -> Tensor:
-        if array.shape[1:] != tuple(tensor.shape[1:]) or not np.isfinite(array).all():
+    def _read(self, arrays: Arrays, name: str, shape: Sequence[int]) -> Tensor:
+        """Raises KeyError or TypeError for what cannot be of this search."""
+        array = arrays[name]
+        if array.shape != tuple(shape) or not np.isfinite(array).all():
             raise TypeError
-        return torch.from_numpy(array.copy()).to(tensor)
+        return torch.from_numpy(array.copy()).to(self._anchor)
+
+
+def _read_facts(text: str) -> _Facts:
+    """Raises TypeError or ValueError."""
+    facts = _Facts(**json.loads(text))
+    for field in fields(_Facts):
+        kind = (int, float) if isinstance(field.default, float) else int
+        if not isinstance(getattr(facts, field.name), kind):
+            raise TypeError
+    return facts
