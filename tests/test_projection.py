@@ -559,6 +559,18 @@ def test_what_was_deleted_of_a_result_is_found_again(
     assert (options.out / name).exists()
 
 
+def test_a_search_that_is_ended_makes_no_film_until_it_is_over(
+    asked: Callable[..., Options], net: StyleGAN2, tmp_path: Path
+) -> None:
+    options = asked(picture_of(net, 1, tmp_path), film=write_film)
+    with pytest.raises(InterruptedSearchError):
+        session.project(options, Told(stop_after=7))
+    assert not (options.out / "irene.mp4").exists()
+    session.project(options, Told())
+    with av.open(str(options.out / "irene.mp4")) as film:
+        assert len(list(film.decode(video=0))) == 20 + 1
+
+
 def test_a_film_of_the_users_is_not_replaced(
     asked: Callable[..., Options], net: StyleGAN2, tmp_path: Path
 ) -> None:

@@ -212,7 +212,7 @@ def _finish(task: _Task, models: Models, options: Options) -> str:
     if search.best_maps:
         maps = [x[0, 0].cpu().numpy() for x in search.best_maps]
         outcome.write_noise(files.noise, models.net.config.resolutions, maps)
-    if options.film is not None and search.film:
+    if finished and options.film is not None and search.film:  # who ends it does not wait for that
         options.film(files.film, _frames(search, models))
     # Last: a record that says "finished" stands for all the others.
     record = _write_result(task, models, finished=finished)
