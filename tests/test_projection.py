@@ -838,6 +838,25 @@ def test_a_search_that_was_led_back_to_its_start_is_told_of() -> None:
     ]
 
 
+def test_two_processes_make_the_same_film_each_in_its_own_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    black = np.zeros((32, 32, 4), np.uint8)
+    film = tmp_path / "irene.mp4"
+
+    def frames() -> Iterator[np.ndarray]:
+        yield black
+        with monkeypatch.context() as other:
+            other.setattr(os, "getpid", lambda: 1)
+            write_film(film, [black] * 3)
+        yield black
+
+    write_film(film, frames())
+    with av.open(str(film)) as written:
+        assert len(list(written.decode(video=0))) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["irene.mp4"]
+
+
 SEARCH = """
 import sys
 from engine.projection import session
