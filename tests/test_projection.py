@@ -838,6 +838,16 @@ def test_a_search_that_was_led_back_to_its_start_is_told_of() -> None:
     ]
 
 
+def test_a_photo_that_is_named_twice_is_found_once(
+    network: Path, net: StyleGAN2, tmp_path: Path
+) -> None:
+    photo, out = picture_of(net, 1, tmp_path), tmp_path / "latents"
+    common = ("--network", network, "--loss", "mse", "--align", "off", "--steps", 2, "-o", out)
+    code, said = run(photo, photo, *common)
+    assert code == 0, said
+    assert (out / "irene.npy").exists()
+
+
 def test_two_processes_make_the_same_film_each_in_its_own_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
