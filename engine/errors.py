@@ -1,4 +1,4 @@
-"""The one exception for what a user can put right."""
+"""What a user is told of what they can put right."""
 
 
 class UserError(Exception):
@@ -8,3 +8,8 @@ class UserError(Exception):
     line prints it as it stands and ends with exit code 2; anything else that escapes is our fault
     and ends with 1.
     """
+
+
+def one_line(said: str) -> str:
+    """What is said, in a line: names of files hold anything, line breaks and escapes too."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in said)

@@ -127,7 +127,7 @@ def project(
     if fetch_vgg:
         run.fetch_vgg()
     options = Options(
-        photos=tuple(photos),
+        photos=tuple(dict.fromkeys(photos)),  # `irene.jpg *.jpg` names one twice
         network=_network(named, encoder),
         out=output,
         preset=PRESETS[preset],

@@ -18,6 +18,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from engine.errors import one_line
+
 EVERY_S = 10.0
 
 
@@ -102,7 +104,7 @@ class Steps:
     def say(self, line: str) -> None:
         """A line above the bar."""
         self._end()
-        self._stream.write(f"{line}\n")
+        self._stream.write(f"{one_line(line)}\n")
         self._stream.flush()
 
     def failed(self, line: str) -> None:
@@ -112,7 +114,7 @@ class Steps:
     def begins(self, names: Sequence[str], left: int) -> None:
         """A bar for these photos."""
         self._end()
-        self._names = ", ".join(names)
+        self._names = one_line(", ".join(names))
         self._told = self._began = self._clock()
         self._first = self._left = left
         if self._stream.isatty() and left:
@@ -136,7 +138,8 @@ class Steps:
             self._bar.update(self._task, completed=done, loss=f"{loss:.4f}")
         elif self._clock() - self._told >= EVERY_S:
             self._told = self._clock()
-            remaining = left * (self._told - self._began) / done
+            # A step that led back to the best so far does not count.
+            remaining = left * (self._told - self._began) / max(done, 1)
             self._stream.write(
                 f"{_short(self._names)}: step {done} of {self._first}, loss {loss:.4f}, "
                 f"{_minutes(remaining)} left\n"

@@ -5,6 +5,7 @@ The search itself is the engine's, in this process: no stage is open meanwhile.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -43,7 +44,8 @@ def fetch_vgg() -> None:
 
 def write_film(path: Path, frames: Iterable[Pixels]) -> None:
     """A film of frames [R, R, 4], 30 a second, H.264, whole or not there. Raises UserError."""
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    # Of this process: another may make the same film.
+    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     film = None
     try:
         for index, rgba in enumerate(frames):

@@ -8,6 +8,8 @@ from typing import Any, TypeAlias, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from engine.errors import one_line
+
 Location: TypeAlias = tuple[int | str, ...]
 """Steps from the top of the file: ("cue", 1, "keys", 0, "beats")."""
 
@@ -29,8 +31,7 @@ def fault(
 
 def told(document: Mapping[str, Any], location: Location, wrong: object) -> str:
     """What is wrong at a place of the file, in one line."""
-    said = f"{place(document, location)}: {wrong}"
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in said)  # names hold anything
+    return one_line(f"{place(document, location)}: {wrong}")
 
 
 def place(document: Mapping[str, Any], location: Location) -> str:

@@ -1,5 +1,6 @@
 """A photo into W+: the search, what it leaves, and what it says of photos that will not do."""
 
+import io
 import json
 import os
 import signal
@@ -36,7 +37,8 @@ from engine.weights import NetworkFile, load_network
 from engine.weights.latents import read_latent
 from engine.weights.saving import save_network
 from live.cli import app
-from live.project import write_film
+from live.progress import Steps
+from live.project import project, write_film
 
 REFERENCE = Path(__file__).parent / "data" / "parity" / "projector_reference.safetensors"
 CONFIG = StyleGAN2Config(z_dim=24, channels=(16, 16, 12, 8), mapping=(24, 24))
@@ -200,6 +202,25 @@ def test_a_plateau_brings_the_end_forward() -> None:
     assert BEST.ramp_down * 1000 < search.steps < 500
 
 
+def test_a_plateau_of_one_w_leaves_the_layers_their_time() -> None:
+    search = Search(BEST, 2000, torch.zeros(1, 6), 4)
+    alone = 0  # steps in which every layer has a w of its own
+    while search.left > 0:
+        parted = not torch.equal(search.ws, search.ws[:1].expand(4, -1))
+        alone += parted
+        loss = 0.99 ** (alone + 1) if parted else 1.0
+        search.step(loss, torch.arange(1.0, 25).reshape(4, 6))
+    assert alone > 1700
+
+
+def test_a_slow_beginning_is_no_plateau() -> None:
+    search = Search(BEST, 20_000, torch.zeros(4, 6), 4)
+    while search.left > 0 and search.steps < 500:
+        since = search.steps / 20_000
+        search.step(1 - since, torch.ones(4, 6))
+    assert search.left == 20_000 - 500
+
+
 def test_no_plateau_is_seen_where_it_still_descends() -> None:
     search = Search(BEST, 300, torch.zeros(1, 6), 4)
     for step in range(300):
@@ -262,6 +283,11 @@ def test_a_search_that_was_put_away_goes_on_exactly(
         lambda arrays, text: (arrays, '{"position": 61}'),
         lambda arrays, text: (arrays, '{"position": "1"}'),
         lambda arrays, text: (arrays, '{"colour": 1}'),
+        lambda arrays, text: (arrays, '{"loss": "1"}'),
+        lambda arrays, text: ({**arrays, "latent": np.zeros((3, 6), np.float32)}, text),
+        lambda arrays, text: ({**arrays, "best": np.zeros((1, 6), np.float32)}, text),
+        lambda arrays, text: ({**arrays, "adam0.exp_avg": np.zeros((1, 6), np.float32)}, text),
+        lambda arrays, text: ({**arrays, "film": np.zeros((1, 5, 6), np.float32)}, text),
     ],
 )
 def test_the_state_of_another_search_is_refused(damage: Callable[..., object]) -> None:
@@ -454,6 +480,167 @@ def test_what_was_interrupted_goes_on_to_the_same_result(
     assert not (parted.out / "irene.search").exists()
 
 
+class Interrupting(Told):
+    """Pulls the plug when files of that ending are about to get their name."""
+
+    def __init__(self, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        replace_file = Path.replace
+
+        def replaced(path: Path, target: Path) -> Path:
+            if str(target).endswith(ending):
+                monkeypatch.undo()
+                raise KeyboardInterrupt
+            return replace_file(path, target)
+
+        monkeypatch.setattr(Path, "replace", replaced)
+
+
+@pytest.mark.parametrize("ending", [".search", ".npy", ".png", ".npz", ".mp4", ".json"])
+def test_an_end_between_any_two_files_is_made_good_by_the_same_command(
+    asked: Callable[..., Options],
+    net: StyleGAN2,
+    tmp_path: Path,
+    ending: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    photo = picture_of(net, 1, tmp_path)
+    options = asked(photo, noise_maps=True, film=write_film)
+    whole = replace(options, out=tmp_path / "whole")
+    session.project(whole, Told())
+    with pytest.raises(KeyboardInterrupt):
+        session.project(options, Interrupting(ending, monkeypatch))
+    assert not any(path.name.startswith(".") for path in options.out.iterdir())
+    told = Told()
+    assert session.project(options, told) == 0, told.failures
+    names = sorted(path.name for path in whole.out.iterdir())
+    assert sorted(path.name for path in options.out.iterdir()) == names
+    assert len(names) == 5
+    found, expected = (read_latent(out / "irene.npy") for out in (options.out, whole.out))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_search_that_was_replacing_another_goes_on_as_itself(
+    asked: Callable[..., Options],
+    net: StyleGAN2,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    photo = picture_of(net, 1, tmp_path)
+    first, second = asked(photo), asked(photo, steps=30)
+    with pytest.raises(InterruptedSearchError):
+        session.project(first, Told(stop_after=7))
+    with pytest.raises(KeyboardInterrupt):
+        session.project(replace(second, force=True), Interrupting(".npy", monkeypatch))
+    assert session.project(first, Told()) == 1  # not from the other's state
+    told = Told()
+    assert session.project(second, told) == 0
+    assert "goes on after 30 steps" in told.lines[0]
+    assert read_result(second.out / "irene.json").settings["steps"] == 30
+
+
+def test_noise_maps_do_not_outlive_their_search(
+    asked: Callable[..., Options], net: StyleGAN2, tmp_path: Path
+) -> None:
+    options = asked(picture_of(net, 1, tmp_path), noise_maps=True)
+    session.project(options, Told())
+    session.project(replace(options, noise_maps=False, force=True), Told())
+    assert not (options.out / "irene.noise.npz").exists()
+
+
+@pytest.mark.parametrize("name", ["irene.npy", "irene.png"])
+def test_what_was_deleted_of_a_result_is_found_again(
+    asked: Callable[..., Options], net: StyleGAN2, tmp_path: Path, name: str
+) -> None:
+    options = asked(picture_of(net, 1, tmp_path))
+    session.project(options, Told())
+    (options.out / name).unlink()
+    assert session.project(options, Told()) == 0
+    assert (options.out / name).exists()
+
+
+def test_a_search_that_is_ended_makes_no_film_until_it_is_over(
+    asked: Callable[..., Options], net: StyleGAN2, tmp_path: Path
+) -> None:
+    options = asked(picture_of(net, 1, tmp_path), film=write_film)
+    with pytest.raises(InterruptedSearchError):
+        session.project(options, Told(stop_after=7))
+    assert not (options.out / "irene.mp4").exists()
+    session.project(options, Told())
+    with av.open(str(options.out / "irene.mp4")) as film:
+        assert len(list(film.decode(video=0))) == 20 + 1
+
+
+def test_a_film_of_the_users_is_not_replaced(
+    asked: Callable[..., Options], net: StyleGAN2, tmp_path: Path
+) -> None:
+    options = asked(picture_of(net, 1, tmp_path), film=write_film)
+    options.out.mkdir()
+    film = options.out / "irene.mp4"
+    film.write_bytes(b"mine")
+    told = Told()
+    assert session.project(options, told) == 1
+    assert "irene.mp4" in told.failures[0]
+    assert film.read_bytes() == b"mine"
+
+
+def test_a_film_of_a_search_that_is_over_takes_another(
+    asked: Callable[..., Options], net: StyleGAN2, tmp_path: Path
+) -> None:
+    options = asked(picture_of(net, 1, tmp_path))
+    session.project(options, Told())
+    told = Told()
+    assert session.project(replace(options, film=write_film), told) == 1
+    assert "without a film" in told.failures[0]
+    assert "--force" in told.failures[0]
+
+
+def test_a_photo_that_has_not_begun_leaves_nothing(
+    asked: Callable[..., Options], net: StyleGAN2, tmp_path: Path
+) -> None:
+    options = asked(picture_of(net, 1, tmp_path))
+
+    class Pressed(Told):
+        """Ctrl-C while the photo is prepared."""
+
+        def stopped(self) -> bool:
+            return bool(self.together)
+
+    for told in (Told(stop_after=0), Pressed()):
+        with pytest.raises(InterruptedSearchError):
+            session.project(options, told)
+        assert list(options.out.iterdir()) == []
+
+
+def test_photos_are_read_when_it_is_their_turn(
+    asked: Callable[..., Options],
+    net: StyleGAN2,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("engine.projection.models._TOGETHER", 2)
+    photos = [picture_of(net, seed, tmp_path, f"{seed}.png") for seed in range(3)]
+
+    class Deleting(Told):
+        def begins(self, names: Sequence[str], left: int) -> None:
+            super().begins(names, left)
+            photos[2].unlink()
+
+    told = Deleting()
+    assert session.project(asked(*photos, steps=3), told) == 1
+    assert told.together == [["0.png", "1.png"]]
+    assert "2.png" in told.failures[0]
+
+
+def test_names_that_cannot_be_written_are_told_before_the_search(
+    asked: Callable[..., Options], net: StyleGAN2, tmp_path: Path
+) -> None:
+    told = Told()
+    assert session.project(asked(picture_of(net, 1, tmp_path, f"{'x' * 245}.png")), told) == 1
+    assert "cannot be written" in told.failures[0]
+    assert told.together == []
+
+
 def test_photos_are_searched_together_and_a_bad_one_does_not_keep_the_others(
     asked: Callable[..., Options], net: StyleGAN2, tmp_path: Path
 ) -> None:
@@ -623,6 +810,61 @@ def test_what_cannot_be_is_one_line(
     assert code == 2
     assert said in output
     assert not (tmp_path / "latents").exists()
+
+
+def test_names_that_are_no_text_are_told_in_a_line_and_found_again(
+    network: Path, net: StyleGAN2, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = picture_of(net, 1, tmp_path, os.fsdecode(b"new\nline \x1b[31m \xff.png"))
+    options = Options((photo,), network, tmp_path / "l", steps=2, loss="mse", align="off")
+    assert [project(options), project(options)] == [0, 0]
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2
+    assert "new\\nline \\x1b[31m" in said[0]
+    assert "is there already" in said[1]
+
+
+def test_a_search_that_was_led_back_to_its_start_is_told_of() -> None:
+    now = [0.0]
+    stream = io.StringIO()
+    with Steps(lambda: False, stream, lambda: now[0]) as steps:
+        steps.begins(["irene.jpg"], 10)
+        now[0] = 11.0
+        steps.stepped(float("inf"), 10)  # its loss was no number
+        now[0] = 22.0
+        steps.stepped(0.5, 9)
+    assert stream.getvalue().splitlines()[1:] == [
+        "irene.jpg: step 1 of 10, loss 0.5000, 3:18 left",
+    ]
+
+
+def test_a_photo_that_is_named_twice_is_found_once(
+    network: Path, net: StyleGAN2, tmp_path: Path
+) -> None:
+    photo, out = picture_of(net, 1, tmp_path), tmp_path / "latents"
+    common = ("--network", network, "--loss", "mse", "--align", "off", "--steps", 2, "-o", out)
+    code, said = run(photo, photo, *common)
+    assert code == 0, said
+    assert (out / "irene.npy").exists()
+
+
+def test_two_processes_make_the_same_film_each_in_its_own_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    black = np.zeros((32, 32, 4), np.uint8)
+    film = tmp_path / "irene.mp4"
+
+    def frames() -> Iterator[np.ndarray]:
+        yield black
+        with monkeypatch.context() as other:
+            other.setattr(os, "getpid", lambda: 1)
+            write_film(film, [black] * 3)
+        yield black
+
+    write_film(film, frames())
+    with av.open(str(film)) as written:
+        assert len(list(written.decode(video=0))) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["irene.mp4"]
 
 
 SEARCH = """

@@ -68,7 +68,7 @@ class Report(Protocol):
         """They took a step: their mean loss, the least so far, and the steps that are left."""
 
     def stopped(self) -> bool:
-        """Whether the user wants to end it; asked before every step."""
+        """Whether the user wants to end it; asked before every photo and every step."""
 
 
 class InterruptedSearchError(Exception):

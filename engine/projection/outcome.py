@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -52,31 +53,82 @@ class Files:
         return cls(*(folder / f"{stem}{ending}" for ending in endings))
 
 
-def before(files: Files, origin: Mapping[str, Any]) -> Result | None:
-    """What the same search left here; None if nothing is here.
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """A search put away: see `Search.state`.
 
-    origin: photo, network and settings. Raises UserError where something else is: it may be dear.
+    seconds: that it has taken. origin: photo, network and settings, as the record tells them.
     """
-    in_the_way = [path for path in (files.ws, files.picture, files.record) if path.exists()]
-    if not in_the_way:
+
+    arrays: Mapping[str, NDArray[np.float32]]
+    facts: str
+    seconds: float
+    origin: Mapping[str, Any]
+
+
+def before(files: Files, origin: Mapping[str, Any], *, film: bool) -> Result | State | None:
+    """What the same search left here: its result, or its state; None if nothing is here.
+
+    origin: photo, network and settings. film: whether one is wanted.
+    Raises UserError where something else is: it may be dear.
+    """
+    record = read_result(files.record) if files.record.exists() else None
+    found = {} if record is None else _origin(record)
+    if record is not None and found == origin and record.finished and _whole(files):
+        if film and not files.film.exists():
+            raise UserError(
+                f"{files.ws}: is there already, without a film: --force searches once more"
+            )
+        return record
+    # By its state a search is known even if it was killed while it replaced another's files.
+    if files.state.exists() and (state := read_state(files.state)).origin == origin:
+        return state
+    wanted = (files.ws, files.picture, files.record, *((files.film,) if film else ()))
+    in_the_way = [path for path in wanted if path.exists()]
+    if not in_the_way or found == origin:
         return None
-    if files.record.exists():
-        result = read_result(files.record)
-        found = {
-            "photo": asdict(result.photo),
-            "network": asdict(result.network),
-            "settings": dict(result.settings),
-        }
-        if found == origin:
-            return result
+    what = "from somewhere else"
+    if found:
         other = [part for part in origin if found[part] != origin[part]]
         what = f"from another {' and '.join(other)}".replace("another settings", "other settings")
-    else:
-        what = "from somewhere else"
     raise UserError(
         f"{in_the_way[0]}: is there already, {what}: --force replaces it, or name another folder "
         "with -o"
     )
+
+
+def _whole(files: Files) -> bool:
+    return files.ws.exists() and files.picture.exists()
+
+
+def _origin(result: Result) -> dict[str, Any]:
+    return {
+        "photo": asdict(result.photo),
+        "network": asdict(result.network),
+        "settings": dict(result.settings),
+    }
+
+
+def check(files: Files) -> None:
+    """See that files of these names can be written, before a search. Raises UserError."""
+    longest = max(astuple(files), key=lambda path: len(path.name))
+    try:
+        with NamedTemporaryFile(prefix=f".{longest.name}.", dir=longest.parent):
+            pass
+    except OSError as error:
+        raise UserError(f"{files.ws}: cannot be written ({error.strerror})") from error
+
+
+def clear(files: Files) -> None:
+    """Take away what would be told of the next result: record and noise maps of another search.
+
+    Raises UserError.
+    """
+    try:
+        for path in (files.record, files.noise):
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{files.ws}: cannot be replaced ({error.strerror})") from error
 
 
 def write_latent(path: Path, ws: NDArray[np.float32]) -> None:
@@ -135,17 +187,22 @@ def outlined(crop: Crop) -> Image.Image:
     return shown
 
 
-def write_state(path: Path, arrays: Mapping[str, NDArray[np.float32]], facts: str) -> None:
-    """A search's state and what identifies it. Raises UserError."""
+def write_state(path: Path, state: State) -> None:
+    """Raises UserError."""
+    about = json.dumps({"seconds": state.seconds, "origin": state.origin})
     with whole(path) as stream:
-        stream.write(safetensors.numpy.save(dict(arrays), {"search": facts}))
+        stream.write(
+            safetensors.numpy.save(dict(state.arrays), {"search": state.facts, "about": about})
+        )
 
 
-def read_state(path: Path) -> tuple[dict[str, NDArray[np.float32]], str]:
+def read_state(path: Path) -> State:
     """What `write_state` wrote. Raises UserError for a file that is something else."""
     try:
         with safe_open(path, "np") as file:
-            facts = (file.metadata() or {}).get("search", "")
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+            told = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        about = json.loads(told["about"])
+        return State(arrays, told["search"], float(about["seconds"]), dict(about["origin"]))
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: is no state of a search; delete it to begin anew") from error

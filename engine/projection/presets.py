@@ -27,7 +27,7 @@ class Preset:
     ramp_up: from 0, at the start and again when the layers part. ramp_down: to 0 at the end, a
     half cosine. pull: weight of the mean squared distance from the start, falling to 0 within
     `pulled`. patience: over how many steps the best loss must fall by `progress` of itself, else
-    the end begins; None never asks.
+    the next phase begins, or the end; None never asks.
     """
 
     name: str

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from engine.errors import UserError
+from engine.errors import UserError, one_line
 from engine.weights import sha256
 
 _ENDINGS = (".npy", ".png", ".json")
@@ -84,20 +84,20 @@ def read_result(path: Path) -> Result:
     """
     try:
         if not path.is_file():  # a pipe would be read for ever
-            raise UserError(_line(f"{path}: there is no such file"))
+            raise UserError(one_line(f"{path}: there is no such file"))
         with path.open("rb") as file:
             data = file.read(_LARGEST + 1)
     except OSError as error:
-        raise UserError(_line(f"{path}: cannot be read ({error.strerror})")) from error
+        raise UserError(one_line(f"{path}: cannot be read ({error.strerror})")) from error
     if len(data) > _LARGEST:
-        raise UserError(_line(f"{path}: is too large for the record of a projection"))
+        raise UserError(one_line(f"{path}: is too large for the record of a projection"))
     try:
         return _RESULT.validate_json(data, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         wrong = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
         said = f"{path}: is not the record of a projection: {wrong:.200}"
-        raise UserError(_line(said)) from error
+        raise UserError(one_line(said)) from error
 
 
 def find_result(
@@ -131,7 +131,7 @@ def find_result(
     command = _command(photo, face, network_name or str(network), _free(folders, photo, stem))
     called = network_name or network.name
     raise UserError(
-        _line(f"{photo}: {which}has not been projected for {called}{instead}: {command}")
+        one_line(f"{photo}: {which}has not been projected for {called}{instead}: {command}")
     )
 
 
@@ -191,8 +191,3 @@ def _sha256(path: Path) -> str:
 def _sha256_at(path: Path, mtime_ns: int, size: int) -> str:
     """The hash of a file as it was then: 360 MB, a network of 1024x1024, take half a second."""
     return sha256(path)
-
-
-def _line(said: str) -> str:
-    """Names of files hold anything, line breaks too."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in said)

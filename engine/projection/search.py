@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 import torch
@@ -132,7 +132,9 @@ class Search:
             self._latent = self.ws.clone()
             self._begin_phase()
         elif self._stands_still():
-            facts.position = max(facts.position, round(self._length * (1 - self._preset.ramp_down)))
+            preset, shared = self._preset, len(self._latent) < self._num_ws
+            ahead = preset.shared if shared else 1 - preset.ramp_down
+            facts.position = max(facts.position, round(self._length * ahead))
         return None
 
     def state(self) -> tuple[dict[str, NDArray[np.float32]], str]:
@@ -150,20 +152,24 @@ class Search:
     def restore(self, arrays: Arrays, text: str) -> None:
         """Go on where `state` was taken. Raises ValueError for that of another search."""
         try:
-            facts = _Facts(**json.loads(text))
-            if not 0 <= facts.position <= self._length or len(arrays["latent"]) > self._num_ws:
+            facts = _read_facts(text)
+            rows, (_, w_dim) = len(arrays["latent"]), self._anchor.shape
+            if not 0 <= facts.position <= self._length or rows not in (1, self._num_ws):
                 raise TypeError
-            latent = self._like(arrays["latent"], self._latent)
-            self._facts, self._latent = facts, latent
-            self._best.copy_(self._like(arrays["best"], self._best))
+            self._facts = facts
+            self._latent = self._read(arrays, "latent", (rows, w_dim))
+            self._best.copy_(self._read(arrays, "best", (self._num_ws, w_dim)))
             for number, (x, kept) in enumerate(zip(self._maps, self._best_maps, strict=True)):
-                x.copy_(self._like(arrays[f"map{number}"], x))
-                kept.copy_(self._like(arrays[f"best_map{number}"], x))
+                x.copy_(self._read(arrays, f"map{number}", x.shape))
+                kept.copy_(self._read(arrays, f"best_map{number}", x.shape))
             self._adam = self._optimiser()
             self._restore_moments(arrays)
-        except (KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+            film = arrays.get("film", np.empty((0, self._num_ws, w_dim), np.float32))
+            if film.shape[1:] != (self._num_ws, w_dim):
+                raise TypeError
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError("is of another search") from error
-        self._film = list(arrays.get("film", ()))
+        self._film = list(film)
 
     @property
     def _at(self) -> float:
@@ -187,10 +193,12 @@ class Search:
         noise_maps.normalize(self._maps)
 
     def _stands_still(self) -> bool:
-        """Whether the end may as well begin now."""
+        """Whether the next phase, or the end, may as well begin now."""
         facts, preset = self._facts, self._preset
         if preset.patience is None or facts.position < facts.marked + preset.patience:
             return False
+        if (facts.position - facts.phase) / self._length < preset.ramp_up:
+            return False  # the slower it goes, the longer the search
         still = facts.loss > facts.mark * (1 - preset.progress)
         facts.mark, facts.marked = facts.loss, facts.position
         return still
@@ -218,16 +226,27 @@ class Search:
         moments = {
             number: {
                 "step": torch.tensor(float(arrays[f"adam{number}.step"])),
-                "exp_avg": self._like(arrays[f"adam{number}.exp_avg"], x),
-                "exp_avg_sq": self._like(arrays[f"adam{number}.exp_avg_sq"], x),
+                "exp_avg": self._read(arrays, f"adam{number}.exp_avg", x.shape),
+                "exp_avg_sq": self._read(arrays, f"adam{number}.exp_avg_sq", x.shape),
             }
             for number, x in enumerate(parameters)
             if f"adam{number}.step" in arrays
         }
         self._adam.load_state_dict({**self._adam.state_dict(), "state": moments})
 
-    @staticmethod
-    def _like(array: NDArray[np.float32], tensor: Tensor) -> Tensor:
-        if array.shape[1:] != tuple(tensor.shape[1:]) or not np.isfinite(array).all():
+    def _read(self, arrays: Arrays, name: str, shape: Sequence[int]) -> Tensor:
+        """Raises KeyError or TypeError for what cannot be of this search."""
+        array = arrays[name]
+        if array.shape != tuple(shape) or not np.isfinite(array).all():
             raise TypeError
-        return torch.from_numpy(array.copy()).to(tensor)
+        return torch.from_numpy(array.copy()).to(self._anchor)
+
+
+def _read_facts(text: str) -> _Facts:
+    """Raises TypeError or ValueError."""
+    facts = _Facts(**json.loads(text))
+    for field in fields(_Facts):
+        kind = (int, float) if isinstance(field.default, float) else int
+        if not isinstance(getattr(facts, field.name), kind):
+            raise TypeError
+    return facts

@@ -11,6 +11,7 @@ whole at any moment; a search that was interrupted, or killed, goes on where it 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -31,7 +32,7 @@ from engine.projection.models import Models, load_models
 from engine.projection.objective import Eager, Gradients, Graph, Objective, tensor_cores
 from engine.projection.options import InterruptedSearchError, Options, Pixels, Report
 from engine.projection.photos import read_photo
-from engine.projection.results import result_stem
+from engine.projection.results import Result, result_stem
 from engine.projection.search import DivergedError, Search
 from engine.weights import sha256
 
@@ -50,6 +51,7 @@ class _Task:
     picture: Image.Image  # what was cut from it
     target: Tensor  # the same, [1, C, R, R] in [-1, 1]
     search: Search
+    anew: bool  # nothing of this search is on disk yet
     seconds: float = 0.0
     diverged: bool = False
 
@@ -70,8 +72,10 @@ def project(options: Options, report: Report) -> int:
     origin = _origin(options, models)
     _make_folder(options.out)
     failed = 0
-    tasks = []
+    tasks: list[_Task] = []
     for photo in options.photos:
+        if report.stopped():
+            raise InterruptedSearchError
         try:
             task = _prepare(photo, options, models, origin, report)
         except UserError as error:
@@ -79,11 +83,11 @@ def project(options: Options, report: Report) -> int:
             failed += 1
         else:
             tasks += [] if task is None else [task]
-    while tasks:
-        together = models.capacity
-        failed += _search(tasks[:together], models, options, report)
-        tasks = tasks[together:]
-    return failed
+        # Not all at once: hundreds of photos would not fit into memory.
+        if tasks and len(tasks) >= models.capacity:
+            failed += _search(tasks, models, options, report)
+            tasks = []
+    return failed + (_search(tasks, models, options, report) if tasks else 0)
 
 
 def _prepare(
@@ -92,13 +96,15 @@ def _prepare(
     """Everything up to the search; None if its result is there already. Raises UserError."""
     net = models.net
     files = outcome.Files.of(options.out, result_stem(photo, options.face))
+    outcome.check(files)
     read = read_photo(photo, net.resolution)
     if files.picture.resolve() == photo.resolve():
         raise UserError(f"{photo}: its result would take its place: name another folder with -o")
-    about = {"name": photo.name, "sha256": sha256(photo)}
+    about = {"name": _readable(photo.name), "sha256": sha256(photo)}
     origin = {"photo": {**about, "align": options.align, "face": options.face}, **origin}
-    before = None if options.force else outcome.before(files, origin)
-    if before is not None and before.finished:
+    film = options.film is not None and options.length > 0
+    before = None if options.force else outcome.before(files, origin, film=film)
+    if isinstance(before, Result):
         report.say(f"{files.ws}: is there already, of this photo, network and settings")
         return None
     cut = crop(read, models.side, options.align, name=photo, face=options.face)
@@ -106,14 +112,14 @@ def _prepare(
     picture = cut.picture.resize((net.resolution, net.resolution), Image.Resampling.LANCZOS)
     target = _tensor(picture if net.img_channels == 3 else picture.convert("L"))
     search = _new_search(options, models, cut.picture)
-    shown = outcome.outlined(cut)
-    task = _Task(photo, files, origin, shown, picture, target.to(models.device), search)
-    if before is not None and files.state.exists():
+    shown, target = outcome.outlined(cut), target.to(models.device)
+    task = _Task(photo, files, origin, shown, picture, target, search, anew=before is None)
+    if before is not None:
         try:
-            search.restore(*outcome.read_state(files.state))
+            search.restore(before.arrays, before.facts)
         except ValueError as error:
             raise UserError(f"{files.state}: {error}; --force begins anew") from error
-        task.seconds = before.seconds or 0.0
+        task.seconds = before.seconds
         report.say(f"{photo}: goes on after {search.steps} steps")
     return task
 
@@ -136,7 +142,8 @@ def _search(tasks: Sequence[_Task], models: Models, options: Options, report: Re
     with tensor_cores() if cuda else nullcontext():
         whole = _descend(tasks, objective, models, report)
         failed = 0
-        for task in tasks:
+        # What has not begun is worth no files: it would be taken for the photo's.
+        for task in (task for task in tasks if task.search.steps or not task.running):
             try:
                 report.say(_finish(task, models, options))
             except UserError as error:
@@ -171,9 +178,10 @@ def _descend(tasks: Sequence[_Task], objective: Objective, models: Models, repor
         mean = sum(task.search.loss for task in running) / len(running)
         report.stepped(mean, max(task.search.left for task in running))
         if now - kept > _KEEP_S:
-            kept = now
             for task in running:
-                _keep(task, models, finished=False)
+                _keep(task)
+                _write_result(task, models, finished=False)
+            kept = time.monotonic()  # after it: on a CPU that takes long as well
     return True
 
 
@@ -197,15 +205,17 @@ def _finish(task: _Task, models: Models, options: Options) -> str:
             "--loss mse or --device cpu"
         )
     files, search, finished = task.files, task.search, not task.running
-    record = _keep(task, models, finished=finished)
+    _keep(task)
     result = _pixels(models.net, search.best)
     shown = Image.fromarray(result[..., :3])
     outcome.write_picture(files.picture, task.shown, task.picture, shown)
     if search.best_maps:
         maps = [x[0, 0].cpu().numpy() for x in search.best_maps]
         outcome.write_noise(files.noise, models.net.config.resolutions, maps)
-    if options.film is not None and search.film:
+    if finished and options.film is not None and search.film:  # who ends it does not wait for that
         options.film(files.film, _frames(search, models))
+    # Last: a record that says "finished" stands for all the others.
+    record = _write_result(task, models, finished=finished)
     if finished:
         files.state.unlink(missing_ok=True)
     lpips = "" if record["lpips"] is None else f", LPIPS {record['lpips']:.3f}"
@@ -215,21 +225,28 @@ def _finish(task: _Task, models: Models, options: Options) -> str:
     )
 
 
-def _keep(task: _Task, models: Models, *, finished: bool) -> dict[str, Any]:
-    """Write W+, its record, and before its end the search's state. Returns the record."""
-    search = task.search
+def _keep(task: _Task) -> None:
+    """Write the search's state, before anything else of it: by that it is known again."""
+    arrays, facts = task.search.state()
+    state = outcome.State(arrays, facts, task.seconds, task.origin)
+    outcome.write_state(task.files.state, state)
+    if task.anew:
+        outcome.clear(task.files)
+        task.anew = False
+
+
+def _write_result(task: _Task, models: Models, *, finished: bool) -> dict[str, Any]:
+    """Write W+ and its record. Returns the record."""
     record = {
         "anthesis": outcome.FORMAT,
         **task.origin,
-        "steps": search.steps,
+        "steps": task.search.steps,
         "finished": finished,
         **_distances(task, models),
         "seconds": round(task.seconds, 3),
         "device": str(models.device),
     }
-    if not finished:
-        outcome.write_state(task.files.state, *search.state())
-    outcome.write_latent(task.files.ws, search.best.cpu().numpy())
+    outcome.write_latent(task.files.ws, task.search.best.cpu().numpy())
     outcome.write_record(task.files.record, record)
     return record
 
@@ -278,7 +295,7 @@ def _origin(options: Options, models: Models) -> dict[str, Any]:
     net = models.net
     return {
         "network": {
-            "name": options.network.name,
+            "name": _readable(options.network.name),
             "sha256": sha256(options.network),
             "resolution": net.resolution,
             "num_ws": net.num_ws,
@@ -292,6 +309,11 @@ def _origin(options: Options, models: Models) -> dict[str, Any]:
             "noise_maps": options.noise_maps,
         },
     }
+
+
+def _readable(name: str) -> str:
+    """The name of a file in a record: JSON has no place for bytes that are no text."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _check_names(options: Options) -> None:
