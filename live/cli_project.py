@@ -135,7 +135,7 @@ def project(
         loss=_loss(loss),
         vgg=vgg,
         encoder=encoder,
-        align=_align(align) if align else ("off" if bundled else "face"),
+        align=_align(align, face, bundled=bundled),
         face=face,
         noise_maps=noise_maps,
         film=run.write_film if film else None,
@@ -158,7 +158,12 @@ def _network(named: str | None, encoder: Path | None) -> Path:
     return Path(named).expanduser() if named else encoder or Path()
 
 
-def _align(name: str) -> Align:
+def _align(name: str | None, face: int, *, bundled: bool) -> Align:
+    """As asked; the flowers show no faces, unless one of several is meant."""
+    if name is None:
+        return "off" if bundled and face == 1 else "face"
+    if name == "off" and face > 1:
+        raise typer.BadParameter(f"--face {face}: --align off looks for none")
     return next(align for align in ALIGNS if align == name)
 
 

@@ -26,7 +26,7 @@ from engine.errors import UserError
 from engine.networks.config import StyleGAN2Config
 from engine.networks.stylegan2 import StyleGAN2
 from engine.perceptual import VGG16, Perceptual
-from engine.projection import session
+from engine.projection import session, together
 from engine.projection.noise_maps import likeness, normalize
 from engine.projection.objective import LPIPS_WEIGHT, VIDEO_WEIGHT, Eager, Objective
 from engine.projection.options import InterruptedSearchError, Options
@@ -740,9 +740,10 @@ def test_a_search_that_diverges_twice_is_told_of(
     class Hopeless(Eager):
         def __call__(self, ws, maps):
             losses, *slopes = super().__call__(ws, maps)
-            return losses * torch.tensor([float("nan"), 1.0]), *slopes
+            first = torch.tensor([float("nan"), 1.0])[-len(ws) :]  # who is gone is not asked again
+            return losses * first, *slopes
 
-    monkeypatch.setattr(session, "Eager", Hopeless)
+    monkeypatch.setattr(together, "Eager", Hopeless)
     photos = [picture_of(net, seed, tmp_path, f"{seed}.png") for seed in range(2)]
     told = Told()
     options = asked(*photos)
@@ -750,6 +751,57 @@ def test_a_search_that_diverges_twice_is_told_of(
     assert "0.png" in told.failures[0]
     assert "no number" in told.failures[0]
     assert {path.name for path in options.out.iterdir()} == {"1.npy", "1.png", "1.json"}
+
+
+@pytest.mark.parametrize("fits", [1, 0])
+def test_a_memory_that_holds_fewer_photos_gets_fewer(
+    asked: Callable[..., Options],
+    net: StyleGAN2,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fits: int,
+) -> None:
+    tried = []
+
+    class Small(Eager):
+        def __call__(self, ws, maps):
+            tried.append(len(ws))
+            if len(ws) > fits:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().__call__(ws, maps)
+
+    monkeypatch.setattr(together, "Eager", Small)
+    photos = [picture_of(net, seed, tmp_path, f"{seed}.png") for seed in range(3)]
+    options = asked(*photos, steps=2)
+    if fits:
+        assert session.project(options, Told()) == 0
+        assert tried == [3, 1, 1, 1, 1, 1, 1]
+        assert len(list(options.out.glob("*.npy"))) == 3
+    else:
+        with pytest.raises(UserError, match="memory of cpu"):
+            session.project(options, Told())
+
+
+def test_who_has_ended_is_not_searched_on_with_the_others(
+    asked: Callable[..., Options],
+    net: StyleGAN2,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes = []
+
+    class Counted(Eager):
+        def __call__(self, ws, maps):
+            sizes.append(len(ws))
+            return super().__call__(ws, maps)
+
+    monkeypatch.setattr(together, "Eager", Counted)
+    photos = [picture_of(net, seed, tmp_path, f"{seed}.png") for seed in range(2)]
+    with pytest.raises(InterruptedSearchError):
+        session.project(asked(photos[0]), Told(stop_after=15))
+    sizes.clear()
+    session.project(asked(*photos), Told())
+    assert sizes == [2] * 5 + [1] * 15
 
 
 # As a user meets it
@@ -789,6 +841,8 @@ def test_a_face_is_cut_out_unless_the_network_shows_none(network: Path, tmp_path
         (("--loss", "l1"), "vgg"),
         (("--preset", "better"), "video"),
         (("--device", "abacus"), "devices are"),
+        (("--align", "off", "--face", "2"), "looks for none"),
+        (("--face", "2", "--loss", "mse"), "no face"),
     ],
 )
 def test_what_cannot_be_is_one_line(
@@ -809,7 +863,7 @@ def test_what_cannot_be_is_one_line(
     code, output = run(photo, *filled, "-o", tmp_path / "latents")
     assert code == 2
     assert said in output
-    assert not (tmp_path / "latents").exists()
+    assert not list((tmp_path / "latents").glob("*"))
 
 
 def test_names_that_are_no_text_are_told_in_a_line_and_found_again(
@@ -869,8 +923,8 @@ def test_two_processes_make_the_same_film_each_in_its_own_file(
 
 SEARCH = """
 import sys
-from engine.projection import session
-session._KEEP_S = 0.0
+from engine.projection import together
+together._KEEP_S = 0.0
 from live.cli import main
 main()
 """

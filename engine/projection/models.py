@@ -44,6 +44,7 @@ class Models:
     def capacity(self) -> int:
         """Photos that can be searched together in the memory that is free now."""
         if self.device.type == "cuda":
+            torch.cuda.empty_cache()
             free = torch.cuda.mem_get_info(self.device)[0] * 3 // 4
         else:
             free = psutil.virtual_memory().available // 2

@@ -2,7 +2,7 @@
 
     read it, find the face, cut it out              photos, faces, crops
     begin at the mean w, or where an encoder says   models
-    compare, descend, again and again               objective, presets, search
+    compare, descend, again and again               together, objective, search, presets
     write what was best                             outcome
 
 A photo that cannot be read, or shows no face, is told of, and the others go on. What is written is
@@ -12,10 +12,9 @@ whole at any moment; a search that was interrupted, or killed, goes on where it 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,35 +28,15 @@ from engine.networks.stylegan2 import StyleGAN2
 from engine.projection import outcome
 from engine.projection.crops import crop
 from engine.projection.models import Models, load_models
-from engine.projection.objective import Eager, Gradients, Graph, Objective, tensor_cores
+from engine.projection.objective import tensor_cores
 from engine.projection.options import InterruptedSearchError, Options, Pixels, Report
 from engine.projection.photos import read_photo
 from engine.projection.results import Result, result_stem
-from engine.projection.search import DivergedError, Search
+from engine.projection.search import Search
+from engine.projection.together import Task, descend
 from engine.weights import sha256
 
 FILM_FRAMES = 300
-_KEEP_S = 30.0  # between two states on disk
-
-
-@dataclass(eq=False, slots=True)
-class _Task:
-    """One photo on its way."""
-
-    photo: Path
-    files: outcome.Files
-    origin: dict[str, Any]  # photo, network and settings, as its record tells them
-    shown: Image.Image  # the photo, beside the result
-    picture: Image.Image  # what was cut from it
-    target: Tensor  # the same, [1, C, R, R] in [-1, 1]
-    search: Search
-    anew: bool  # nothing of this search is on disk yet
-    seconds: float = 0.0
-    diverged: bool = False
-
-    @property
-    def running(self) -> bool:
-        return not self.diverged and self.search.left > 0
 
 
 def project(options: Options, report: Report) -> int:
@@ -72,7 +51,7 @@ def project(options: Options, report: Report) -> int:
     origin = _origin(options, models)
     _make_folder(options.out)
     failed = 0
-    tasks: list[_Task] = []
+    tasks: list[Task] = []
     for photo in options.photos:
         if report.stopped():
             raise InterruptedSearchError
@@ -92,7 +71,7 @@ def project(options: Options, report: Report) -> int:
 
 def _prepare(
     photo: Path, options: Options, models: Models, origin: dict[str, Any], report: Report
-) -> _Task | None:
+) -> Task | None:
     """Everything up to the search; None if its result is there already. Raises UserError."""
     net = models.net
     files = outcome.Files.of(options.out, result_stem(photo, options.face))
@@ -113,7 +92,7 @@ def _prepare(
     target = _tensor(picture if net.img_channels == 3 else picture.convert("L"))
     search = _new_search(options, models, cut.picture)
     shown, target = outcome.outlined(cut), target.to(models.device)
-    task = _Task(photo, files, origin, shown, picture, target, search, anew=before is None)
+    task = Task(photo, files, origin, shown, picture, target, search, anew=before is None)
     if before is not None:
         try:
             search.restore(before.arrays, before.facts)
@@ -134,13 +113,11 @@ def _new_search(options: Options, models: Models, picture: Image.Image) -> Searc
     return Search(options.preset, options.length, start, models.net.num_ws, maps, frames)
 
 
-def _search(tasks: Sequence[_Task], models: Models, options: Options, report: Report) -> int:
+def _search(tasks: Sequence[Task], models: Models, options: Options, report: Report) -> int:
     """Search photos together, and write what was best. Returns how many failed."""
     report.begins([task.photo.name for task in tasks], max(task.search.left for task in tasks))
-    objective = models.objective(torch.cat([task.target for task in tasks]))
-    cuda = models.device.type == "cuda"
-    with tensor_cores() if cuda else nullcontext():
-        whole = _descend(tasks, objective, models, report)
+    with tensor_cores() if models.device.type == "cuda" else nullcontext():
+        whole = descend(tasks, models, report, partial(_keep_all, models))
         failed = 0
         # What has not begun is worth no files: it would be taken for the photo's.
         for task in (task for task in tasks if task.search.steps or not task.running):
@@ -154,50 +131,14 @@ def _search(tasks: Sequence[_Task], models: Models, options: Options, report: Re
     return failed
 
 
-def _descend(tasks: Sequence[_Task], objective: Objective, models: Models, report: Report) -> bool:
-    """Take all steps. Returns False if the user ended it before."""
-    gradients = _gradients(tasks, objective, models) if any(t.running for t in tasks) else None
-    kept = then = time.monotonic()
-    while gradients is not None and (running := [task for task in tasks if task.running]):
-        if report.stopped():
-            return False
-        ws = torch.stack([task.search.ws for task in tasks])
-        losses, of_ws, of_maps = gradients(ws, _maps(tasks))
-        # A slope that is no number makes the loss none, and one copy to the host tells of both.
-        told = (losses + 0 * of_ws.sum(dim=(1, 2))).tolist()
-        now = time.monotonic()
-        for number, task in enumerate(tasks):
-            if not task.running:
-                continue
-            task.seconds += (now - then) / len(running)
-            try:
-                task.search.step(told[number], of_ws[number], [x[number, None] for x in of_maps])
-            except DivergedError:
-                task.diverged = True
-        then = now
-        mean = sum(task.search.loss for task in running) / len(running)
-        report.stepped(mean, max(task.search.left for task in running))
-        if now - kept > _KEEP_S:
-            for task in running:
-                _keep(task)
-                _write_result(task, models, finished=False)
-            kept = time.monotonic()  # after it: on a CPU that takes long as well
-    return True
+def _keep_all(models: Models, tasks: Sequence[Task]) -> None:
+    """Write where searches are, so that a kill costs what came since."""
+    for task in tasks:
+        _keep(task)
+        _write_result(task, models, finished=False)
 
 
-def _gradients(tasks: Sequence[_Task], objective: Objective, models: Models) -> Gradients:
-    if models.device.type != "cuda":
-        return Eager(objective)
-    ws = torch.stack([task.search.ws for task in tasks])
-    return Graph(objective, ws, _maps(tasks))
-
-
-def _maps(tasks: Sequence[_Task]) -> list[Tensor]:
-    """The noise maps of all, a batch a layer."""
-    return [torch.cat(maps) for maps in zip(*(task.search.maps for task in tasks), strict=True)]
-
-
-def _finish(task: _Task, models: Models, options: Options) -> str:
+def _finish(task: Task, models: Models, options: Options) -> str:
     """Write what was best. Returns in words what became of it. Raises UserError."""
     if task.diverged:
         raise UserError(
@@ -225,7 +166,7 @@ def _finish(task: _Task, models: Models, options: Options) -> str:
     )
 
 
-def _keep(task: _Task) -> None:
+def _keep(task: Task) -> None:
     """Write the search's state, before anything else of it: by that it is known again."""
     arrays, facts = task.search.state()
     state = outcome.State(arrays, facts, task.seconds, task.origin)
@@ -235,7 +176,7 @@ def _keep(task: _Task) -> None:
         task.anew = False
 
 
-def _write_result(task: _Task, models: Models, *, finished: bool) -> dict[str, Any]:
+def _write_result(task: Task, models: Models, *, finished: bool) -> dict[str, Any]:
     """Write W+ and its record. Returns the record."""
     record = {
         "anthesis": outcome.FORMAT,
@@ -252,7 +193,7 @@ def _write_result(task: _Task, models: Models, *, finished: bool) -> dict[str, A
 
 
 @torch.no_grad()
-def _distances(task: _Task, models: Models) -> dict[str, float | None]:
+def _distances(task: Task, models: Models) -> dict[str, float | None]:
     """Loss, PSNR (dB, of 8 bits) and LPIPS of what was best, as a show would show it."""
     objective = models.objective(task.target)
     found = objective.pictures(task.search.best[None])
