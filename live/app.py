@@ -349,7 +349,11 @@ class Stage:
             source = self.ensemble.source(network)
             if source is not None:
                 size = self._size(source, at)
-                source.ask(Request(seen_at, ws, self.show.noise, size, budget(self._pacer.period)))
+                source.ask(
+                    Request(
+                        seen_at, ws, self.show.noise.at(seen_at), size, budget(self._pacer.period)
+                    )
+                )
                 self._orders.setdefault(network, Orders()).asked(seen_at, self._turns, now)
 
     def _size(self, source: Source, at: int) -> int:

@@ -100,7 +100,7 @@ class Captions:
             cues=len(self._setlist.cues),
             beat=within(main.beat, self._programme[main.cue]),
             bpm=show.transport.bpm,
-            psi=show.psi,
+            psi=show.psi.at(at),
             weights=self._weights(readings),
             ws=ws,
             w_avg=facts.w_avg,

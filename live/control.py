@@ -8,13 +8,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
-from live.addresses import ADDRESSES, Address, Argument, Message, Value, coerce
+from live.addresses import (
+    ADDRESSES,
+    OF_THE_STAGE,
+    Address,
+    Argument,
+    Message,
+    Value,
+    coerce,
+)
 from live.overlay import state as overlay
 from live.overlay.state import NAMES, PANES, OverlayState, PaneName, Place
 from live.show import (
     CueFacts,
     Programme,
-    Ramp,
     Reading,
     Show,
     Voice,
@@ -23,6 +30,7 @@ from live.show import (
     find_cue,
     upcoming,
 )
+from live.slew import Ramp
 from live.transport import BEATS_A_BAR, BPM_HIGH, BPM_LOW, Transport
 
 __all__ = [
@@ -38,6 +46,7 @@ __all__ = [
     "apply",
     "coerce",
     "position",
+    "target_of",
     "upcoming",
     "value_of",
     "within",
@@ -66,9 +75,15 @@ def value_of(show: Show, address: str, at: int, programme: Programme) -> tuple[V
     Raises ValueError for an address that holds no value.
     """
     known = ADDRESSES.get(address)
-    if known is None or known.kind != "value":
+    if known is None or known.kind != "value" or address in OF_THE_STAGE:
         raise ValueError(f"{address}: has no value")
     return _ANSWERS[address](advance(show, at, programme), at, programme)
+
+
+def target_of(show: Show, address: str, at: int, programme: Programme) -> tuple[Value, ...]:
+    """What an address was last set to, which may not have been reached yet; see `value_of`."""
+    ramp = {"psi": show.psi, "noise": show.noise, "master": show.master}.get(address)
+    return value_of(show, address, at, programme) if ramp is None else (ramp.target,)
 
 
 _Args: TypeAlias = tuple[Value, ...]
@@ -171,6 +186,23 @@ def _fade(show: Show, args: _Args, at: int, programme: Programme) -> Show:
     return replace(show, master=Ramp(target, show.master.at(at), at, round(seconds * 1e9)))
 
 
+def _seconds(args: _Args) -> float:
+    """How long a level is to take, where that was said."""
+    return float(args[1]) if len(args) > 1 else 0.0
+
+
+def _psi(show: Show, args: _Args, at: int, programme: Programme) -> Show:
+    return replace(show, psi=show.psi.to(float(args[0]), at, _seconds(args)))
+
+
+def _noise(show: Show, args: _Args, at: int, programme: Programme) -> Show:
+    return replace(show, noise=show.noise.to(float(args[0]), at, _seconds(args)))
+
+
+def _master(show: Show, args: _Args, at: int, programme: Programme) -> Show:
+    return replace(show, master=show.master.to(float(args[0]), at, _seconds(args)))
+
+
 _Change: TypeAlias = Callable[[OverlayState, _Args, int], OverlayState]
 
 
@@ -220,9 +252,9 @@ _ACTIONS: Mapping[str, _Action] = {
     "cue/next": _next,
     "cue/back": _back,
     "cue/hold": _hold,
-    "psi": lambda show, args, at, programme: replace(show, psi=float(args[0])),
-    "noise": lambda show, args, at, programme: replace(show, noise=float(args[0])),
-    "master": lambda show, args, at, programme: replace(show, master=Ramp(float(args[0]))),
+    "psi": _psi,
+    "noise": _noise,
+    "master": _master,
     "blackout": lambda show, args, at, programme: replace(show, blackout=bool(args[0])),
     "freeze": lambda show, args, at, programme: replace(show, frozen=bool(args[0])),
     "fade": _fade,
@@ -234,7 +266,7 @@ _ACTIONS: Mapping[str, _Action] = {
     **{address: action for pane in PANES for address, action in _pane_actions(pane).items()},
     # What follows changes nothing of the show: the stage and the desk's server do it.
     **dict.fromkeys(
-        ("record/start", "record/stop", "record/marker", "ping", "subscribe"),
+        ("record/start", "record/stop", "record/marker", "ping", "subscribe", *OF_THE_STAGE),
         lambda show, args, at, programme: show,
     ),
 }
@@ -251,10 +283,6 @@ def within(beat: float, facts: CueFacts) -> float:
     if facts.ending == "loop":
         return beat % facts.duration
     return min(max(beat, 0.0), facts.duration)
-
-
-def _remaining(ramp: Ramp, at: int) -> float:
-    return max(ramp.start_ns + ramp.duration_ns - at, 0) / 1e9
 
 
 _Answer: TypeAlias = Callable[[Show, int, Programme], tuple[Value, ...]]
@@ -276,12 +304,12 @@ _ANSWERS: Mapping[str, _Answer] = {
     "speed": lambda show, at, _: (show.transport.speed,),
     "position": lambda show, at, programme: (position(show, at, programme),),
     "cue/hold": lambda show, at, _: (int(show.voice.held is not None),),
-    "psi": lambda show, at, _: (show.psi,),
-    "noise": lambda show, at, _: (show.noise,),
+    "psi": lambda show, at, _: (show.psi.at(at),),
+    "noise": lambda show, at, _: (show.noise.at(at),),
     "master": lambda show, at, _: (show.master.at(at),),
     "blackout": lambda show, at, _: (int(show.blackout),),
     "freeze": lambda show, at, _: (int(show.frozen),),
-    "fade": lambda show, at, _: (show.master.target, _remaining(show.master, at)),
+    "fade": lambda show, at, _: (show.master.target, show.master.remaining(at)),
     "overlay": lambda show, at, _: (show.overlay.name,),
     "overlay/visible": lambda show, at, _: (int(show.overlay.visible),),
     "overlay/opacity": lambda show, at, _: (show.overlay.opacity,),

@@ -273,4 +273,4 @@ def steady(device: str) -> Start:
 
 def _request(moment: Moment, ws: Floats) -> Request:
     """The network's full picture, in whatever time that takes."""
-    return Request(moment.at, ws, moment.show.noise)
+    return Request(moment.at, ws, moment.show.noise.at(moment.at))

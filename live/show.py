@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 from engine.path import Ending
 from live.overlay.state import Name, OverlayState, switched
+from live.slew import FULL, Ramp
 from live.transport import Transport
 
 MOST_FADES = 7  # under way at once; a desk that floods with cues loses the oldest
@@ -74,23 +75,6 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True)
-class Ramp:
-    """A level that moves evenly to its target, and stays."""
-
-    target: float
-    start: float = 0.0
-    start_ns: int = 0
-    duration_ns: int = 0
-
-    def at(self, ns: int) -> float:
-        """The level at a show time."""
-        elapsed = max(ns - self.start_ns, 0)
-        if elapsed >= self.duration_ns:
-            return self.target
-        return self.start + (self.target - self.start) * (elapsed / self.duration_ns)
-
-
-@dataclass(frozen=True, slots=True)
 class SpringTime:
     """Arguments of `engine.path.Path.spring_at`."""
 
@@ -119,9 +103,9 @@ class Show:
     transport: Transport
     voice: Voice
     outgoing: tuple[Outgoing, ...] = ()  # the last one left first
-    psi: float = 1.0  # multiplies the paths' own
-    noise: float = 1.0
-    master: Ramp = Ramp(1.0)
+    psi: Ramp = FULL  # multiplies the paths' own
+    noise: Ramp = FULL
+    master: Ramp = FULL
     blackout: bool = False
     frozen: bool = False
     overlay: OverlayState = field(default_factory=OverlayState)

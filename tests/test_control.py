@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from engine.path import Path
-from live.addresses import ADDRESSES, Message, coerce
+from live.addresses import ADDRESSES, OF_THE_STAGE, Message, coerce
 from live.control import (
     CueFacts,
     Programme,
@@ -57,7 +57,9 @@ def opening(bpm: float = 120.0, cue: int = 0) -> Show:
 def wplus(show: Show, at: int) -> np.ndarray:
     """What the stage asks for when every cue is on one network."""
     show = advance(show, at, PROGRAMME)
-    return np.sum([r.weight * np.float64(on_path(r, show.psi)) for r in show.readings(at)], axis=0)
+    return np.sum(
+        [r.weight * np.float64(on_path(r, show.psi.at(at))) for r in show.readings(at)], axis=0
+    )
 
 
 def on_path(reading: Reading, psi: float) -> np.ndarray:
@@ -470,11 +472,11 @@ def test_every_address_is_obeyed_and_every_value_told() -> None:
             if not argument.optional
         ]
         perform([(0.5, message("overlay", "desktop")), (1.0, message(address.name, *args))])
-        if address.kind == "value":
+        if address.kind == "value" and address.name not in OF_THE_STAGE:
             told = value_of(
                 perform([(0.5, message("overlay", "desktop"))]), address.name, SECOND, PROGRAMME
             )
-            assert len(told) == len(address.arguments)
+            assert len(told) == sum(not argument.optional for argument in address.arguments)
         else:
             with pytest.raises(ValueError, match="no value"):
                 value_of(opening(), address.name, 0, PROGRAMME)

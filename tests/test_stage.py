@@ -194,7 +194,9 @@ def test_every_frame_shows_the_path_at_its_own_time(perform, hz):
         if len(readings) == 1:
             alone += 1
             path = stage.ensemble.path(readings[0].cue)
-            assert np.array_equal(request.ws, read(path, readings[0], show.psi))
+            assert np.array_equal(
+                request.ws, read(path, readings[0], show.psi.at(request.show_time))
+            )
     assert alone > 2 * hz
     assert stage.faults.count == 0
 
