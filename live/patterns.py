@@ -22,21 +22,38 @@ def is_pattern(address: str) -> bool:
     return not _SPECIAL.isdisjoint(address)
 
 
+class Pattern:
+    """A pattern made ready: what it says is looked at once, matching an address costs little.
+
+    Raises ValueError for a bracket or brace that is not closed, and for one longer than LONGEST.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        if len(pattern) > LONGEST:
+            raise ValueError(f"a pattern of {len(pattern)} characters")
+        parts = pattern.split("/")
+        self._count = len(parts)
+        # Most parts of most patterns are plain words, and most addresses differ in one of those.
+        self._plain = [(i, part) for i, part in enumerate(parts) if not is_pattern(part)]
+        self._others = [(i, _tokens(part)) for i, part in enumerate(parts) if is_pattern(part)]
+
+    def fits(self, address: str) -> bool:
+        """Whether it means this address."""
+        there = address.split("/")
+        return (
+            len(there) == self._count
+            and all(there[i] == part for i, part in self._plain)
+            and all(_fits(tokens, there[i]) for i, tokens in self._others)
+        )
+
+
 @lru_cache(maxsize=256)
 def matching(pattern: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
     """Those of `addresses` that the pattern means, in their order.
 
-    Raises ValueError for a bracket or brace that is not closed, and for one longer than LONGEST.
+    Raises ValueError as `Pattern` does.
     """
-    if len(pattern) > LONGEST:
-        raise ValueError(f"a pattern of {len(pattern)} characters")
-    parts = [_tokens(part) for part in pattern.split("/")]
-
-    def means(address: str) -> bool:
-        there = address.split("/")
-        return len(there) == len(parts) and all(map(_fits, parts, there))
-
-    return tuple(address for address in addresses if means(address))
+    return tuple(filter(Pattern(pattern).fits, addresses))
 
 
 @dataclass(frozen=True, slots=True)
