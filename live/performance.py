@@ -27,6 +27,7 @@ from live.app import Output, Stage
 from live.captions import identity
 from live.clock import WallClock
 from live.codecs import From, can_sound, format_for
+from live.desks import patch_of
 from live.ensemble import Ensemble
 from live.gpus import Sampler
 from live.holding import load_holding
@@ -35,6 +36,7 @@ from live.osc import Counts, OscServer
 from live.outfile import check_writable
 from live.overlay.overlay import Overlay
 from live.prompter import Prompter
+from live.routes import Patch
 from live.setlist import SetList
 from live.source import Supervised
 from live.statistics import Statistics, in_words, write
@@ -61,6 +63,7 @@ class Options:
     size: tuple[int, int] = (1280, 720)
     fps: float | None = None
     osc: str | None = None
+    desk: str | None = None
     cue: str | None = None
     device: str = "auto"
     overlay: str | None = None
@@ -188,7 +191,8 @@ def _desk(
     """Listen for the desk. Nobody asked for the default port: if it is taken, do without."""
     asked = options.osc or "listen" in setlist.osc.model_fields_set
     listen = options.osc or setlist.osc.listen
-    server = OscServer(listen, setlist.osc.allow, setlist.osc.prefix)
+    patch = _patch(setlist, options)
+    server = OscServer(listen, setlist.osc.allow, setlist.osc.prefix, patch)
     try:
         closing.enter_context(server)
     except UserError as error:
@@ -198,6 +202,13 @@ def _desk(
         return None
     prompter.say(server.describe())
     return server
+
+
+def _patch(setlist: SetList, options: Options) -> Patch:
+    """What the desk's messages mean; a file named on the command line is where one stands."""
+    if options.desk is not None:
+        return patch_of(setlist.osc, options.desk, Path())
+    return patch_of(setlist.osc, setlist.osc.desk, setlist.file.parent)
 
 
 def _output(

@@ -16,6 +16,7 @@ from engine.link import Floats, Pixels
 from engine.path import Path as Morph
 from engine.weights import read_network
 from live import keys
+from live.desks import patch_of
 from live.ensemble import Ensemble
 from live.outfile import check_writable
 from live.setlist import Cue, Part, SetList, bundled, load_setlist
@@ -35,6 +36,7 @@ def check(path: Path) -> str:
     tensor is read and accounted for.
     """
     setlist = load_setlist(path)
+    patch_of(setlist.osc, setlist.osc.desk, path.parent)
     shapes = {network: _shape(network) for network in {cue.network for cue in setlist.cues}}
     lines = [f"{path}: {setlist.show.title}, {setlist.show.tempo:g} BPM"]
     for number, cue in enumerate(setlist.cues, start=1):

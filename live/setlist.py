@@ -28,6 +28,7 @@ from pydantic import (
 
 from engine.errors import UserError
 from engine.path import Ending, Ends, Kind, segment_count
+from live.desks import DeskTable
 from live.endpoint import networks, parse_endpoint
 from live.overlay.programs import Layers, parse_layers
 from live.overlay.settings import OverlayTable
@@ -241,11 +242,12 @@ class Cue(BaseModel):
         return list(accumulate(self.segments))[-1]
 
 
-class Osc(BaseModel):
-    """[osc]: where to listen for a desk, and to whom.
+class Osc(DeskTable):
+    """[osc]: where to listen for a desk, to whom, and what its messages mean.
 
     An empty `allow` means this machine; where more than that is listened to, private networks.
-    The prefix "/" is none at all.
+    The prefix "/" is none at all. `desk` is the name of a desk's file, or where it is: it is read
+    when the show begins, for a take is performed again without it.
     """
 
     model_config = _TABLE
@@ -253,6 +255,7 @@ class Osc(BaseModel):
     listen: Text = "127.0.0.1:9000"
     allow: tuple[Text, ...] = ()
     prefix: Text = "/anthesis"
+    desk: Text | None = None
 
     @field_validator("listen", "allow")
     @classmethod
