@@ -17,7 +17,7 @@ import numpy as np
 from engine.errors import UserError
 from engine.link import Floats
 from live import control
-from live.addresses import Message, Value
+from live.addresses import OF_THE_STAGE, Message, Value
 from live.cadence import Cadence, Orders, budget
 from live.captions import Captions
 from live.clock import Clock, Outlook, Pacer
@@ -25,6 +25,7 @@ from live.codecs import From
 from live.cuda import Cuda, Gpu
 from live.ensemble import Ensemble
 from live.faults import Faults
+from live.feedback import feedback
 from live.gpus import Sample
 from live.interop import FramePaths
 from live.keyboard import Keyboard
@@ -80,8 +81,25 @@ class Output(Protocol):
     def operator(self, text: str) -> None:
         """Tell the operator, where the audience does not see it."""
 
+    @property
+    def fullscreen(self) -> bool:
+        """Whether it fills a monitor."""
+
+    @property
+    def monitor(self) -> str:
+        """The name of the one it is on, "" without."""
+
     def toggle_fullscreen(self) -> None:
         """Full screen and back."""
+
+    def go_fullscreen(self) -> None:
+        """Fill the monitor that it is on."""
+
+    def go_windowed(self) -> None:
+        """Fill none."""
+
+    def move_to(self, monitor: str) -> None:
+        """To another monitor, by number or name. Raises ValueError where there is none such."""
 
 
 class Desk(Protocol):
@@ -253,6 +271,7 @@ class Stage:
             self._compose,  # pictures, cross-fade, fit and master become the program picture
             self._lay_over,  # terminal, GPU monitor or the whole desktop over it
             self._record,  # the recorder is shown what it wants of that
+            self._tell,  # desks that have subscribed hear how it goes
         )
         work = self.clock.now() - self.presented_at - waited
         with self.faults:
@@ -431,6 +450,14 @@ class Stage:
                 "out/record", (int(status.recording), status.frames, status.text), at
             )
 
+    def _tell(self, at: int) -> None:
+        if self._desk is None:
+            return
+        sample = None if self._gauges is None else self._gauges.latest
+        interval = self._outlook.interval
+        for address, args in feedback(self.show, at, self.programme, interval, sample):
+            self._desk.publish(address, args, at)
+
     def _count(self, work: int) -> None:
         now = self.presented_at = self.clock.now()
         self._outlook.presented(now)
@@ -466,8 +493,8 @@ class Stage:
         """Whether it could be obeyed."""
         if message.address == "quit":
             self.end()
-        elif message.address == "fullscreen":
-            self.output.toggle_fullscreen()
+        elif message.address in OF_THE_STAGE:
+            return _direct(self.output, message)
         elif message.address == "help":
             self._prompter.help()
         elif message.address == "record":
@@ -527,6 +554,23 @@ class Stage:
 
     def _curtain(self, at: int) -> float:
         return 1.0 if self._ends is None else eased((self._ends - at) / FADE_OUT)
+
+
+def _direct(output: Output, message: Message) -> bool:
+    """Whether the output could do what a message says; the key F has no argument and toggles."""
+    if message.address == "monitor":
+        try:
+            output.move_to(str(message.args[0]))
+        except ValueError as error:
+            log.warning("monitor: %s", error)
+            return False
+    elif not message.args:
+        output.toggle_fullscreen()
+    elif not message.args[0]:
+        output.go_windowed()
+    elif not output.fullscreen:
+        output.go_fullscreen()
+    return True
 
 
 def _instruct(tape: Tape, message: Message, at: int) -> None:

@@ -145,6 +145,9 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
             stage.obey(Message("overlay", (options.overlay,)))
         if listening is not None:
             listening.begin(stage.show_time)
+        if desk is not None:
+            desk.answers["fullscreen"] = lambda: (int(output.fullscreen),)
+            desk.answers["monitor"] = lambda: (output.monitor,)
         signals.end = stage.end
         if heart is not None:
             closing.callback(heart.closing)  # before anything else is closed
