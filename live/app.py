@@ -48,6 +48,7 @@ log = logging.getLogger(__name__)
 
 SECOND = 1_000_000_000
 VSYNC_SLACK = 0.25  # see Pacer
+MOST_SAID = 100  # different messages that could not be obeyed
 
 
 class Output(Protocol):
@@ -228,6 +229,7 @@ class Stage:
             at=first.at,
         )
         self.compositor = self.scene.compositor
+        self._said: set[str] = set()  # of what could not be obeyed
         self._told_film = ""  # that the operator knows of
         self._told: set[Path] = set()  # refused networks that the operator knows of
         self._keyboard = Keyboard()
@@ -494,7 +496,7 @@ class Stage:
         if message.address == "quit":
             self.end()
         elif message.address in OF_THE_STAGE:
-            return _direct(self.output, message)
+            return self._direct(message)
         elif message.address == "help":
             self._prompter.help()
         elif message.address == "record":
@@ -504,13 +506,36 @@ class Stage:
             try:
                 self.show = control.apply(self.show, message, at, self.programme)
             except ValueError as error:  # a cue that does not exist, a tempo out of range
-                log.warning("%s: %s", message.address, error)
+                self._say_once(f"{message.address}: {error}")
                 return False
             if self._tape is not None:
                 _instruct(self._tape, message, at)
             if self._journal is not None:
                 self._journal.obeyed(at, message, heard=heard)
         return True
+
+    def _direct(self, message: Message) -> bool:
+        """Whether the output could do what a message says; the key F says nothing and toggles."""
+        output = self.output
+        if message.address == "monitor":
+            try:
+                output.move_to(str(message.args[0]))
+            except ValueError as error:
+                self._say_once(f"monitor: {error}")
+                return False
+        elif not message.args:
+            output.toggle_fullscreen()
+        elif not message.args[0]:
+            output.go_windowed()
+        elif not output.fullscreen:
+            output.go_fullscreen()
+        return True
+
+    def _say_once(self, text: str) -> None:
+        """A desk that floods is not to push the operator's other lines away."""
+        if text not in self._said and len(self._said) < MOST_SAID:
+            self._said.add(text)
+            log.warning("%s", text)
 
     def _records(self, tap: From) -> bool:
         """Whether that is what is recorded, and there is a picture."""
@@ -554,23 +579,6 @@ class Stage:
 
     def _curtain(self, at: int) -> float:
         return 1.0 if self._ends is None else eased((self._ends - at) / FADE_OUT)
-
-
-def _direct(output: Output, message: Message) -> bool:
-    """Whether the output could do what a message says; the key F has no argument and toggles."""
-    if message.address == "monitor":
-        try:
-            output.move_to(str(message.args[0]))
-        except ValueError as error:
-            log.warning("monitor: %s", error)
-            return False
-    elif not message.args:
-        output.toggle_fullscreen()
-    elif not message.args[0]:
-        output.go_windowed()
-    elif not output.fullscreen:
-        output.go_fullscreen()
-    return True
 
 
 def _instruct(tape: Tape, message: Message, at: int) -> None:

@@ -15,6 +15,7 @@ from engine.__main__ import main as engine_command
 from engine.errors import UserError
 from live import cli_options as opt
 from live.codecs import TAPS
+from live.osc_cli import app as osc_app
 from live.overlay.state import NAMES
 from live.performance import Options, perform, place
 from live.setlist import SetList, bundled, load_setlist
@@ -29,6 +30,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+app.add_typer(osc_app, name="osc")
 
 HANDED_OVER: dict[str, Any] = {
     "add_help_option": False,

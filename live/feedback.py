@@ -27,7 +27,10 @@ FEEDBACK: Mapping[str, tuple[str, str]] = MappingProxyType(
         "out/record": ("i i s", "1 while it records, frames, file or why it ended"),
         "out/gpu/<n>": ("f f f", "load in %, memory in %, degrees Celsius; -1 is not reported"),
         "out/heartbeat": ("i", "seconds of show time, once a second: the show is alive"),
-        "out/heard": ("s s s i", "who sent what and what it did; only for that very pattern"),
+        "out/heard": (
+            "s s i s ...",
+            "who sent it, what it did, lines lost, the message; if asked for",
+        ),
     }
 )
 """What there is, with the types of its arguments and what they are."""

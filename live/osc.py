@@ -294,10 +294,10 @@ class OscServer:
         if told is None:
             self._read.applied -= 1
             self._read.refused += 1
-            self._note(received.sender, received.heard, "not picked up yet")
+            value = course.value(received.message.address)
+            self._note(received.sender, received.heard, f"not picked up yet: it is at {value:g}")
         elif self.trace is not None:
-            said = " ".join(map(str, (told.address, *told.args)))
-            self._note(received.sender, received.heard, said)
+            self._note(received.sender, received.heard, course.tried(told))
         return told
 
     def _subscribe(self, sender: Sender, args: Sequence[Value], at: int) -> None:
@@ -315,7 +315,8 @@ class OscServer:
         if self.trace is None:
             self.trace = Trace()  # the first one sees what comes from here on
         for line in self.trace.take(_HEARD_A_FRAME):
-            said = (line.host, str(line.heard), line.outcome, self.trace.lost)
+            args = map(_sendable, line.heard.args)
+            said = (line.host, line.outcome, self.trace.lost, line.heard.address, *args)
             for who in watchers:
                 self.reply(who, _HEARD, said)
 
@@ -504,6 +505,13 @@ class OscServer:
             return None
         tags = data[(end + 4) & ~3 :][:2].strip(b"\0,")
         return address if tags and tags not in b"sS" else None  # without tags it asks
+
+
+def _sendable(arg: object) -> float | int | str:
+    """An argument as it came, as far as every receiver can take it."""
+    if isinstance(arg, int) and not -(2**31) <= arg < 2**31:
+        return str(arg)
+    return arg if isinstance(arg, (float, int, str)) else str(arg)
 
 
 class _Opened:

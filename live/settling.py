@@ -41,6 +41,14 @@ class Course:
         self._untold.clear()
         return self._show
 
+    def tried(self, message: Message) -> str:
+        """What the show will say to a message: itself, or why it cannot be obeyed."""
+        try:
+            apply(self.show, message, self.at, self.programme)
+        except ValueError as error:
+            return f"cannot: {error}"
+        return " ".join(map(str, (message.address, *message.args)))
+
     def value(self, address: str) -> float:
         """What a level was last set to."""
         return float(target_of(self.show, address, self.at, self.programme)[0])

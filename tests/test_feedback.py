@@ -118,11 +118,11 @@ def test_who_watches_is_told_what_arrives_and_what_it_did(server: OscServer) -> 
             except BlockingIOError:
                 server.wait(0.01)
     assert all(line[0] == "127.0.0.1" for line in lines)
-    assert sorted(line[1:3] for line in lines) == [
-        ["/anthesis/cue/next 0", "cue/next: released, or repeated"],
-        ["/anthesis/psi 0.5", "psi 0.5"],
-        ["/anthesis/psi loud", "malformed: psi: psi must be a finite number, got 'loud'"],
-        ["/eos/out/ping", "refused: no such address"],
+    assert sorted(line[1:] for line in lines) == [
+        ["cue/next: released, or repeated", 0, "/anthesis/cue/next", 0],
+        ["malformed: psi: psi must be a finite number, got 'loud'", 0, "/anthesis/psi", "loud"],
+        ["psi 0.5", 0, "/anthesis/psi", 0.5],
+        ["refused: no such address", 0, "/eos/out/ping"],
     ]
 
 
