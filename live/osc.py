@@ -59,6 +59,8 @@ LARGEST_DATAGRAM = 65_507
 WHOLE = 1472
 """Bytes: what fits one Ethernet frame takes effect in one frame of the show, whatever the budget;
 only larger bundles may be torn apart by it. At 15 us a message this is within 1 ms."""
+OVERRUN_NS = 2_000_000
+"""By no more than this, however: a bundle can be full of patterns made to take long."""
 AT_ONCE = 64
 """Datagrams that are taken from the system before the receiving thread looks at anything else."""
 _SYSTEM_BUFFER = 4 << 20  # bytes of datagrams; systems give what they allow
@@ -257,7 +259,10 @@ class OscServer:
             assert self._open is not None
             whole = self._open.whole
             self._read_next(self._open, found, began)
-            if (self._open is None or not whole) and now() >= began + budget_ns:
+            torn = self._open is not None  # if it were left here
+            if torn and whole and self._open.read < 2:
+                continue
+            if now() - began - budget_ns >= (OVERRUN_NS if torn and whole else 0):
                 break
         self._read.applied += len(found)
         return list(found.values())
@@ -334,7 +339,7 @@ class OscServer:
         """Read the next message of a datagram, or find that there is none."""
         element = next(opened.elements, None)
         if element is None:
-            self._read.applied += opened.empty  # a bundle of nothing is easily obeyed
+            self._read.applied += opened.read == 0  # a bundle of nothing is easily obeyed
             self._open = None
             return
         opened.count(self._read)
@@ -521,9 +526,9 @@ class _Opened:
         self.sender = datagram.sender
         self.elements = elements(datagram.data)
         self.whole = len(datagram.data) <= WHOLE
-        self.empty = True
+        self.read = 0  # messages
 
     def count(self, tally: Tally) -> None:
         """One message more: the first was counted when the datagram came in."""
-        tally.received += not self.empty
-        self.empty = False
+        tally.received += self.read > 0
+        self.read += 1
