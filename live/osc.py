@@ -19,7 +19,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from pythonosc import osc_message, osc_message_builder
 
@@ -181,7 +181,7 @@ class OscServer:
                 self._listener = None
             self._lines.close()
 
-    def __enter__(self) -> OscServer:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -373,6 +373,10 @@ class OscServer:
             self._read.merged += 1
             self._note(replaced.sender, replaced.heard, "merged with the next")
         found[key] = received
+
+    def read(self, data: bytes, sender: Sender) -> list[Received]:
+        """What one OSC message, not a bundle, means."""
+        return list(self._understood(data, sender))
 
     def _understood(self, data: bytes, sender: Sender) -> Iterator[Received]:
         """What one OSC message means; counts what is to be ignored."""
