@@ -59,8 +59,9 @@ LARGEST_DATAGRAM = 65_507
 WHOLE = 1472
 """Bytes: what fits one Ethernet frame takes effect in one frame of the show, whatever the budget;
 only larger bundles may be torn apart by it. At 15 us a message this is within 1 ms."""
-OVERRUN_NS = 2_000_000
-"""By no more than this, however: a bundle can be full of patterns made to take long."""
+OVERRUN_NS = 4_000_000
+"""Of this thread's own work, no more than this for all that: a bundle can be full of patterns that
+are made to take long. A machine that is busy with something else tears none apart."""
 AT_ONCE = 64
 """Datagrams that are taken from the system before the receiving thread looks at anything else."""
 _SYSTEM_BUFFER = 4 << 20  # bytes of datagrams; systems give what they allow
@@ -246,23 +247,25 @@ class OscServer:
             self.reply(who, address, args)
 
     def drain(
-        self, budget_ns: int = BUDGET_NS, now: Callable[[], int] = time.perf_counter_ns
+        self,
+        budget_ns: int = BUDGET_NS,
+        now: Callable[[], int] = time.perf_counter_ns,
+        worked: Callable[[], int] = time.thread_time_ns,
     ) -> list[Received]:
         """Read what waits, until the budget is used up; at least one message.
 
         In the order of arrival, but a value (with arguments) that is followed by another for the
         same address is left out. Never raises: what cannot be read is counted.
         """
-        began = now()
+        began, work = now(), worked()
         found: OrderedDict[object, Received] = OrderedDict()
         while self._open is not None or self._take(began):
             assert self._open is not None
             whole = self._open.whole
             self._read_next(self._open, found, began)
-            torn = self._open is not None  # if it were left here
-            if torn and whole and self._open.read < 2:
+            if self._open is not None and whole and worked() - work < OVERRUN_NS:
                 continue
-            if now() - began - budget_ns >= (OVERRUN_NS if torn and whole else 0):
+            if now() >= began + budget_ns:
                 break
         self._read.applied += len(found)
         return list(found.values())

@@ -8,9 +8,11 @@ from osc_sender import SENDER, message
 
 from engine.errors import UserError
 from live.control import apply, target_of
-from live.desks import bundled_desks, find_desk, load_desk
+from live.desks import bundled_desks, find_desk, load_desk, patch_of
 from live.osc import OscServer
+from live.setlist import load_setlist
 from live.show import CueFacts, Show
+from live.slew import Slew
 
 PROGRAMME = tuple(CueFacts(f"cue {n}", 8.0, "loop") for n in range(1, 14))
 SECOND = 1_000_000_000
@@ -201,6 +203,18 @@ def test_every_desk_tells_how_to_patch_it() -> None:
         head = path.read_text().partition("[[")[0]
         assert 15 <= head.count("\n") <= 45, name
         assert f"--desk {name}" in head
+
+
+def test_the_entry_in_the_readme_is_one(tmp_path: Path) -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    block = next(b for b in re.findall(r"```toml\n(.*?)```", readme, re.S) if "[[osc.map]]" in b)
+    show = tmp_path / "show.toml"
+    show.write_text(f'{block}\n[[cue]]\nname = "a"\nkeys = [{{seed = 1}}, {{seed = 2}}]\n')
+    osc = load_setlist(show).osc
+    patch = patch_of(osc, osc.desk, tmp_path)
+    assert patch.entries[0].to == "psi"
+    assert patch.slew == {"master": Slew(0.04)}
+    assert len(patch.entries) == 1 + len(find_desk("grandma3", tmp_path).entries)
 
 
 def test_a_desk_that_is_not_there(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def test_whatever_is_fed_nothing_is_raised_and_little_is_kept(stream: list[bytes
 
 def test_slip_as_the_standard_writes_it() -> None:
     assert Slip().wrap(b"a\xc0b\xdbc") == b"\xc0a\xdb\xdcb\xdb\xddc\xc0"
+    assert Slip().feed(b"\xc0a\xdb\xdcb\xdb\xddc\xc0") == [b"a\xc0b\xdbc"]
     bad, good = Slip().feed(b"\xc0a\xdbx\xc0\xc0b\xc0")
     assert isinstance(bad, FramingError)
     assert good == b"b"

@@ -127,6 +127,7 @@ def test_what_says_its_time_takes_that() -> None:
     assert (hall.psi(1.5), hall.psi(2.0)) == (0.5, 0.0)
     hall.send(message(PSI, "ff", 1.0, 0.0), at=3.0)
     assert hall.psi(3.0) == 1.0
+    assert [told.args for _, told in hall.told] == [(0.0, 1.0), (1.0, 0.0)]
 
 
 def test_what_is_told_needs_no_patch_to_be_repeated() -> None:
