@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from live.overlay.state import NAMES, PANES
+from live.tempo import SOURCES
 
 Value: TypeAlias = float | int | str
 
@@ -102,6 +103,12 @@ _ALL = (
     ),
     Address("tempo/downbeat", "trigger", (_PRESS,), "the first beat of a bar of four is now"),
     Address("tempo/phase", "value", (_number("phase", 0, 1),), "how far into a beat it is now"),
+    Address(
+        "tempo/source",
+        "value",
+        (Argument("name", "choice", choices=SOURCES),),
+        "who leads the tempo: the highest that speaks, or one alone",
+    ),
     Address("play", "value", (_ON,), "1 plays, 0 pauses"),
     Address("stop", "trigger", (_PRESS,), "pause, and back to the beginning of the cue"),
     Address("speed", "value", (_number("factor", -8, 8),), "factor on the tempo; below 0 reversed"),

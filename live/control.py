@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
+from live import tempo
 from live.addresses import ADDRESSES, Address, Argument, Message, Value, coerce
 from live.overlay import state as overlay
 from live.overlay.state import NAMES, PANES, OverlayState, PaneName, Place
@@ -23,7 +24,8 @@ from live.show import (
     find_cue,
     upcoming,
 )
-from live.transport import BEATS_A_BAR, BPM_HIGH, BPM_LOW, Transport
+from live.tempo import Led, Tempo
+from live.transport import BPM_HIGH, BPM_LOW
 
 __all__ = [
     "ADDRESSES",
@@ -73,37 +75,54 @@ def value_of(show: Show, address: str, at: int, programme: Programme) -> tuple[V
 
 _Args: TypeAlias = tuple[Value, ...]
 _Action: TypeAlias = Callable[[Show, _Args, int, Programme], Show]
-_Operation: TypeAlias = Callable[[Transport, _Args, int], Transport]
+_Lead: TypeAlias = Callable[[Led, _Args, int], Led]
 
 
-def _transport(operate: _Operation) -> _Action:
-    """An action that changes nothing but the transport."""
-    return lambda show, args, at, programme: replace(
-        show, transport=operate(show.transport, args, at)
-    )
+def _tempo(lead: _Lead) -> _Action:
+    """An action that changes nothing but the transport, and who leads it."""
+
+    def act(show: Show, args: _Args, at: int, programme: Programme) -> Show:
+        led, transport = lead((show.tempo, show.transport), args, at)
+        return replace(show, tempo=led, transport=transport)
+
+    return act
 
 
-def _beat(transport: Transport, args: _Args, at: int) -> Transport:
-    """Aligned to the nearest beat whatever its number: a desk's beat button always sends 1."""
-    if len(args) > 1:
-        transport = transport.with_bpm(float(args[1]), at)
-    return transport.aligned(1.0, 0.0, at)
+def _bpm(led: Led, args: _Args, at: int) -> Led:
+    return tempo.said(led, float(args[0]), at)
 
 
-def _play(transport: Transport, args: _Args, at: int) -> Transport:
-    return transport.play(at) if args[0] else transport.pause(at)
+def _norm(led: Led, args: _Args, at: int) -> Led:
+    return tempo.said(led, BPM_LOW + float(args[0]) * (BPM_HIGH - BPM_LOW), at)
+
+
+def _beat(led: Led, args: _Args, at: int) -> Led:
+    """Of whatever number: a desk's beat button always sends 1."""
+    return tempo.beat(led, float(args[1]) if len(args) > 1 else None, at)
+
+
+def _play(show: Show, args: _Args, at: int, programme: Programme) -> Show:
+    if bool(args[0]) == show.transport.playing:
+        return show
+    transport = show.transport.play(at) if args[0] else show.transport.pause(at)
+    return replace(show, transport=transport, tempo=_released(show, at))
+
+
+def _released(show: Show, at: int) -> Tempo:
+    return tempo.released((show.tempo, show.transport), at)
 
 
 def _stop(show: Show, args: _Args, at: int, programme: Programme) -> Show:
     transport = show.transport.pause(at)
     voice = Voice(show.voice.cue, origin=transport.anchor_beat, since_ns=at)
-    return replace(show, transport=transport, voice=voice)
+    return replace(show, transport=transport, tempo=_released(show, at), voice=voice)
 
 
 def _speed(show: Show, args: _Args, at: int, programme: Programme) -> Show:
     speed = float(args[0])
     turned = (speed < 0.0) != (show.transport.speed < 0.0)
-    changed = replace(show, transport=show.transport.with_speed(speed, at))
+    transport = show.transport.with_speed(speed, at)
+    changed = replace(show, transport=transport, tempo=_released(show, at))
     if not turned:
         return changed
     outgoing = tuple(
@@ -202,17 +221,16 @@ def _pane_actions(pane: PaneName) -> dict[str, _Action]:
 
 
 _ACTIONS: Mapping[str, _Action] = {
-    "tempo/bpm": _transport(lambda t, args, at: t.with_bpm(float(args[0]), at)),
-    "tempo/norm": _transport(
-        lambda t, args, at: t.with_bpm(BPM_LOW + float(args[0]) * (BPM_HIGH - BPM_LOW), at)
-    ),
-    "tempo/tap": _transport(lambda t, args, at: t.tapped(at)),
-    "tempo/nudge": _transport(lambda t, args, at: t.nudged(float(args[0]), at)),
-    "tempo/mult": _transport(lambda t, args, at: t.multiplied(float(args[0]), at)),
-    "tempo/beat": _transport(_beat),
-    "tempo/downbeat": _transport(lambda t, args, at: t.aligned(BEATS_A_BAR, 0.0, at)),
-    "tempo/phase": _transport(lambda t, args, at: t.aligned(1.0, float(args[0]), at)),
-    "play": _transport(_play),
+    "tempo/bpm": _tempo(_bpm),
+    "tempo/norm": _tempo(_norm),
+    "tempo/tap": _tempo(lambda led, args, at: tempo.tapped(led, at)),
+    "tempo/nudge": _tempo(lambda led, args, at: tempo.nudged(led, float(args[0]), at)),
+    "tempo/mult": _tempo(lambda led, args, at: tempo.multiplied(led, float(args[0]), at)),
+    "tempo/beat": _tempo(_beat),
+    "tempo/downbeat": _tempo(lambda led, args, at: tempo.downbeat(led, at)),
+    "tempo/phase": _tempo(lambda led, args, at: tempo.phase(led, float(args[0]), at)),
+    "tempo/source": _tempo(lambda led, args, at: tempo.chosen(led, str(args[0]), at)),
+    "play": _play,
     "stop": _stop,
     "speed": _speed,
     "position": _position,
@@ -272,6 +290,7 @@ _ANSWERS: Mapping[str, _Answer] = {
     "tempo/bpm": lambda show, at, _: (show.transport.bpm,),
     "tempo/norm": lambda show, at, _: ((show.transport.bpm - BPM_LOW) / (BPM_HIGH - BPM_LOW),),
     "tempo/phase": lambda show, at, _: (show.transport.beat_at(at) % 1.0,),
+    "tempo/source": lambda show, at, _: (show.tempo.alone or "auto",),
     "play": lambda show, at, _: (int(show.transport.playing),),
     "speed": lambda show, at, _: (show.transport.speed,),
     "position": lambda show, at, programme: (position(show, at, programme),),

@@ -9,7 +9,7 @@ since it began to listen (E. Brookner, "Tracking and Kalman Filtering Made Easy"
 second beat gives the tempo, and each that follows counts for less.
 
 A beat that is missed is a longer interval. One that comes too early or far off is doubted and moves
-nothing; when several in a row are, the music has changed and the loop begins anew.
+nothing; when many are, the music has changed and the loop begins anew.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ GATE = 0.2  # beats: what is further off is doubted
 EARLY = 0.5  # beats after the last one: no beat comes sooner
 SAME = 0.1  # beats after the last one: it is the same beat, told twice
 CLOSEST = 1 / 64  # beats between two phases that are worth a look
-DOUBTS = 3  # in a row: they are right
+DOUBT, BELIEF = 2, 1  # a doubt weighs so much, and what is believed takes so much of it away...
+MOST_DOUBT = 5  # ...and whoever has so much is wrong: it begins anew
 LOST = 4.5  # beats without one: four were missed, the clock is lost
-KNOWN = 8  # beats: as much as a tempo is worth that is told, or was held; and who has them is locked
+KNOWN = (
+    8  # beats: as much as a tempo is worth that is told, or was held; and who has them is locked
+)
 SHORTEST_NS, LONGEST_NS = 200_000_000, 3_000_000_000  # a beat's length: 300 and 20 BPM
 
 
@@ -36,17 +39,18 @@ class Lock:
 
     heard: int = 0  # beats or phases that were believed, since it began to listen
     ns: int = 0  # show time of the last of them
-    doubts: int = 0  # in a row, since then
+    doubt: int = 0  # that it is right
     known: bool = False  # whether the tempo is right already, and only the phase is to be found
 
     @property
     def locked(self) -> bool:
         """Whether it follows, and does not seek."""
-        return self.heard >= KNOWN and not self.doubts
+        return self.heard >= KNOWN and not self.doubt
 
     def lost(self, bpm: float, at: int) -> bool:
         """Whether at show time `at` (ns) the clock has been silent for too long."""
-        return (at - self.ns) * bpm > LOST * 60e9
+        most = LOST * 60e9 / bpm
+        return at - self.ns > (most if self.heard > 1 else max(most, LONGEST_NS))
 
     def released(self, at: int) -> Lock:
         """Begun anew at `at`: the beat was moved by others, or the clock was lost."""
@@ -77,14 +81,14 @@ def on_beat(lock: Lock, place: float, beats: float, at: int) -> tuple[Lock, Corr
     error = math.floor(place + 0.5) - place
     if lock.heard == 0:
         return _first(lock, error, at)
-    if beats < SAME:
-        return lock, None
     if lock.heard == 1:  # the interval is the tempo, whatever it was thought to be
         if at - lock.ns < SHORTEST_NS:
             return lock, None
         if at - lock.ns > LONGEST_NS:
             return _first(lock, error, at)
-        return _believed(lock, 1.0 - beats, beats, at)
+        return Lock(2, at), Correction(error, 1.0 / beats)
+    if beats < SAME:
+        return lock, None
     if beats < EARLY or abs(error) > GATE:
         return _doubted(lock, error, at)
     return _believed(lock, error, beats, at)
@@ -110,8 +114,8 @@ def _first(lock: Lock, error: float, at: int) -> tuple[Lock, Correction]:
 
 
 def _doubted(lock: Lock, error: float, at: int) -> tuple[Lock, Correction | None]:
-    if lock.doubts + 1 < DOUBTS:
-        return replace(lock, doubts=lock.doubts + 1), None
+    if lock.doubt + DOUBT < MOST_DOUBT:
+        return replace(lock, doubt=lock.doubt + DOUBT), None
     return _first(Lock(), error, at)
 
 
@@ -121,4 +125,6 @@ def _believed(lock: Lock, error: float, beats: float, at: int) -> tuple[Lock, Co
     proportional = max(proportional, 2.0 * (2 * n - 1) / (n * (n + 1)))
     integral = max(integral, 6.0 / (n * (n + 1)))
     stretch = 1.0 + integral * error / beats
-    return Lock(n, at, 0, lock.known), Correction(proportional * error, stretch)
+    return Lock(n, at, max(lock.doubt - BELIEF, 0), lock.known), Correction(
+        proportional * error, stretch
+    )

@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 from engine.path import Ending
 from live.overlay.state import Name, OverlayState, switched
+from live.tempo import Tempo, listed
 from live.transport import Transport
 
 MOST_FADES = 7  # under way at once; a desk that floods with cues loses the oldest
@@ -119,6 +120,7 @@ class Show:
     transport: Transport
     voice: Voice
     outgoing: tuple[Outgoing, ...] = ()  # the last one left first
+    tempo: Tempo = field(default_factory=Tempo)  # who leads the transport
     psi: float = 1.0  # multiplies the paths' own
     noise: float = 1.0
     master: Ramp = Ramp(1.0)
@@ -195,16 +197,18 @@ def find_cue(names: Sequence[str], which: int | str) -> int:
 def enter(show: Show, cue: int, origin: float, at: int, programme: Programme) -> Show:
     """The show from `at` on in another cue, whose beat 0 lies at the transport's beat `origin`."""
     facts = programme[cue]
-    transport = show.transport
+    tempo, transport = show.tempo, show.transport
     if facts.tempo is not None:
-        transport = transport.with_bpm(facts.tempo, at)
+        tempo, transport = listed((tempo, transport), facts.tempo, at)
     outgoing: tuple[Outgoing, ...] = ()
     if facts.fade > 0.0:
         fade_ns = max(round(facts.fade * 60e9 / transport.bpm), 1)
         outgoing = (Outgoing(show.voice, at, at + fade_ns), *show.outgoing)[:MOST_FADES]
     overlay = show.overlay if facts.overlay is None else switched(show.overlay, facts.overlay, at)
     voice = Voice(cue, origin, at)
-    return replace(show, transport=transport, voice=voice, outgoing=outgoing, overlay=overlay)
+    return replace(
+        show, tempo=tempo, transport=transport, voice=voice, outgoing=outgoing, overlay=overlay
+    )
 
 
 def upcoming(show: Show, programme: Programme) -> int | None:

@@ -2,8 +2,8 @@
 
 Pure, as the transport that they lead. There is one source at a time, the highest that speaks:
 
-    osc       a desk's beats and phases; it leads while they come. Four missed, and its tempo is held
-              over until a person or the set list says another
+    osc       a desk's beats and phases; it leads while they come. Four missed, and its tempo is
+              held over until a person or the set list says another
     tap       what was tapped; while somebody taps, the tempo of a cue that begins waits
     internal  the set list's tempo, `tempo/bpm` and the like
 
@@ -14,10 +14,11 @@ while another source leads waits, and comes with `tempo/source internal`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
-from live.lock import Lock, in_phase, on_beat
+from live.lock import KNOWN, SAME, Correction, Lock, in_phase, on_beat
 from live.transport import BEATS_A_BAR, TAP_SILENCE_NS, Transport
 
 Source: TypeAlias = Literal["internal", "tap", "osc"]
@@ -33,7 +34,7 @@ class Tempo:
     source: Source = "internal"  # whose the tempo is
     alone: Source | None = None  # who is listened to; None: whoever ranks highest
     waiting: float | None = None  # BPM that was said while another source led
-    lock: Lock = Lock()  # on a desk's clock
+    lock: Lock = field(default_factory=Lock)  # on a desk's clock
     ahead: float = 0.0  # of that clock, in the transport's beats: what was nudged since it leads
 
     def follows_clock(self, bpm: float, at: int) -> bool:
@@ -126,37 +127,69 @@ def chosen(led: Led, name: str, at: int) -> Led:
 
 def beat(led: Led, bpm: float | None, at: int) -> Led:
     """A desk's beat is now, and its tempo perhaps."""
-    return _heard(led, 0.0, bpm, at)
-
-
-def downbeat(led: Led, at: int) -> Led:
-    """A desk's beat is now, and a bar of four begins with it."""
-    tempo, transport = _heard(led, 0.0, None, at)
-    if tempo.source != "osc" or not _runs(transport) or tempo.lock.ns != at:
-        return tempo, transport  # nobody listens, or it was doubted
-    here = transport.anchored(at)
-    place = (_settled(led[1].anchored(at)) - tempo.ahead) / here.speed
-    counted = math.floor(place + 0.5)
-    first = math.floor(place / BEATS_A_BAR + 0.5) * BEATS_A_BAR
-    return tempo, here.pulled((first - counted) * here.speed, at)
+    return _heard(led if bpm is None else _told(led, bpm, at), on_beat, 0.0, at)
 
 
 def phase(led: Led, part: float, at: int) -> Led:
     """A desk's beat is so far on now, 0 to 1."""
-    return _heard(led, part, None, at)
+    return _heard(led, in_phase, part, at)
+
+
+def downbeat(led: Led, at: int) -> Led:
+    """A desk's beat is now, and a bar of four begins with it."""
+    tempo, transport = _heard(led, on_beat, 0.0, at)
+    believed = (at - tempo.lock.ns) * transport.bpm < SAME * 60e9
+    if tempo.source != "osc" or not _runs(transport) or not believed:
+        return tempo, transport
+    here = transport.anchored(at)
+    place = _place(tempo, led[1].anchored(at))
+    beats = math.floor(place / BEATS_A_BAR + 0.5) * BEATS_A_BAR - math.floor(place + 0.5)
+    return tempo, here.pulled(beats * here.speed, at)
 
 
 _CLOCK_LEADS = "a desk's clock leads (OSC); tempo/source internal takes the tempo from it"
 
 
-def _heard(led: Led, part: float | None, bpm: float | None, at: int) -> Led:
-    raise NotImplementedError
+_Listen: TypeAlias = Callable[[Lock, float, float, int], tuple[Lock, Correction | None]]
+
+
+def _heard(led: Led, listen: _Listen, part: float, at: int) -> Led:
+    tempo, transport = led
+    if tempo.alone in ("internal", "tap"):
+        return led
+    lock = tempo.lock
+    if tempo.source != "osc" or lock.lost(transport.bpm, at):
+        lock = lock.released(at)
+    tempo = replace(tempo, source="osc", lock=lock)
+    if not _runs(transport):
+        return replace(tempo, lock=lock.released(at)), transport  # it leads, as soon as that runs
+    here = transport.anchored(at)
+    beats = (at - lock.ns) * here.bpm / 60e9
+    lock, correction = listen(lock, _place(tempo, here) - part, beats, at)
+    tempo = replace(tempo, lock=lock)
+    if correction is None:
+        return tempo, transport
+    stretched = here.with_bpm(here.bpm * correction.stretch, at)
+    return tempo, stretched.pulled(correction.beats * here.speed, at)
+
+
+def _told(led: Led, bpm: float, at: int) -> Led:
+    """The clock tells its tempo. Where the loop has found it, it has found it more exactly."""
+    tempo, transport = led
+    if tempo.alone in ("internal", "tap"):
+        return led
+    near = abs(bpm - transport.bpm) <= TOLD * transport.bpm
+    if tempo.source == "osc" and tempo.lock.locked and near:
+        return led
+    lock = tempo.lock if tempo.source == "osc" else Lock()
+    lock = replace(lock, heard=min(lock.heard, KNOWN), known=True)
+    return replace(tempo, source="osc", lock=lock), transport.with_bpm(bpm, at)
+
+
+def _place(tempo: Tempo, here: Transport) -> float:
+    """Where the beat is at its anchor, in the clock's beats, once all that eases it has ended."""
+    return (here.anchor_beat + here.shift - tempo.ahead) / here.speed
 
 
 def _runs(transport: Transport) -> bool:
     return transport.playing and transport.speed != 0.0
-
-
-def _settled(here: Transport) -> float:
-    """The beat at the transport's anchor as if all that eases it had ended."""
-    return here.anchor_beat + here.shift

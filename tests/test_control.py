@@ -327,6 +327,7 @@ arguments = {
     "tempo/beat": st.sampled_from([(1,), (2, 128.0)]),
     "tempo/downbeat": st.just(()),
     "tempo/phase": st.floats(0, 1).map(lambda x: (x,)),
+    "tempo/source": st.sampled_from([("auto",), ("internal",), ("osc",)]),
     "play": st.sampled_from([(0,), (1,)]),
     "stop": st.just(()),
     "speed": st.floats(-2, 4).map(lambda x: (x,)),
