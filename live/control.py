@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from live import tempo
 from live.addresses import ADDRESSES, Address, Argument, Message, Value, coerce
+from live.glide import pulled
 from live.overlay import state as overlay
 from live.overlay.state import NAMES, PANES, OverlayState, PaneName, Place
 from live.show import (
@@ -139,26 +140,32 @@ def _turned(voice: Voice, show: Show, at: int, programme: Programme) -> Voice:
     facts = programme[voice.cue]
     if facts.ending == "loop" or voice.held is not None:
         return voice
-    beat = min(max(voice.beat(show.transport, at), 0.0), facts.duration)
-    origin = show.transport.beat_at(at) - beat
-    return replace(voice, origin=origin, since_ns=at, arrived=False)
+    beat = voice.beat(show.transport, at)
+    past = beat - min(max(beat, 0.0), facts.duration)
+    return replace(voice, origin=voice.origin + past, since_ns=at, arrived=False)
 
 
 def _position(show: Show, args: _Args, at: int, programme: Programme) -> Show:
-    beat = float(args[0]) * programme[show.voice.cue].duration
-    origin = show.transport.beat_at(at) - beat
-    held = None if show.voice.held is None else beat
-    return replace(show, voice=Voice(show.voice.cue, origin, at, held))
+    voice, facts = show.voice, programme[show.voice.cue]
+    wanted = float(args[0]) * facts.duration
+    origin = show.transport.beat_at(at) - wanted
+    held = None if voice.held is None else wanted
+    moved = Voice(voice.cue, origin, at, held)
+    if show.drive != "direct":
+        place = within(voice.beat(show.transport, at), facts)
+        glide = pulled(voice.glide, place - wanted, at, show.drive)
+        moved = replace(moved, glide=glide, spring=voice.spring)
+    return replace(show, voice=moved)
 
 
 def _hold(show: Show, args: _Args, at: int, programme: Programme) -> Show:
     voice = show.voice
     if bool(args[0]) == (voice.held is not None):
         return show
-    beat = voice.beat(show.transport, at)
     if args[0]:
-        return replace(show, voice=replace(voice, held=beat, since_ns=at))
-    origin = show.transport.beat_at(at) - beat
+        beat = voice.beat(show.transport, at)
+        return replace(show, voice=replace(voice, held=beat, since_ns=at, glide=None))
+    origin = show.transport.beat_at(at) - voice.line(show.transport, at)
     return replace(show, voice=replace(voice, held=None, origin=origin, since_ns=at))
 
 

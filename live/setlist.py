@@ -29,6 +29,7 @@ from pydantic import (
 from engine.errors import UserError
 from engine.path import Ending, Ends, Kind, segment_count
 from live.endpoint import networks, parse_endpoint
+from live.glide import Drive
 from live.overlay.programs import Layers, parse_layers
 from live.overlay.settings import OverlayTable
 from live.overlay.state import Name as OverlayName
@@ -127,6 +128,7 @@ class ShowTable(BaseModel):
     psi: Psi = 0.7
     fit: Literal["contain", "cover", "mirror"] = "contain"
     detail: Detail = "auto"
+    position: Drive = "spring"
     overlay: OverlayName = "off"
     holding: File | None = None
 

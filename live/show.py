@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from engine.path import Ending
+from live.glide import Drive, Glide
 from live.overlay.state import Name, OverlayState, switched
 from live.tempo import Tempo, listed
 from live.transport import Transport
@@ -55,10 +56,16 @@ class Voice:
     held: float | None = None  # the beat at which it is held
     arrived: bool = False  # whether the end was passed and acted upon
     spring: Spring | None = None
+    glide: Glide | None = None  # to where the fader wants it
+
+    def line(self, transport: Transport, at: int) -> float:
+        """Where it belongs, in beats since the beginning of the cue."""
+        return self.held if self.held is not None else transport.beat_at(at) - self.origin
 
     def beat(self, transport: Transport, at: int) -> float:
         """Beats since the beginning of the cue; neither clamped nor wrapped."""
-        return self.held if self.held is not None else transport.beat_at(at) - self.origin
+        line = self.line(transport, at)
+        return line if self.glide is None else line + self.glide.at(at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,7 @@ class Show:
     voice: Voice
     outgoing: tuple[Outgoing, ...] = ()  # the last one left first
     tempo: Tempo = field(default_factory=Tempo)  # who leads the transport
+    drive: Drive = "spring"  # how the position fader moves the playhead
     psi: float = 1.0  # multiplies the paths' own
     noise: float = 1.0
     master: Ramp = Ramp(1.0)
@@ -137,6 +145,7 @@ class Show:
         cue: int = 0,
         at: int = 0,
         overlay: OverlayState | None = None,
+        drive: Drive = "spring",
     ) -> "Show":
         """A show that waits, paused, at beat 0 of a cue.
 
@@ -146,7 +155,7 @@ class Show:
         transport = Transport(facts.tempo or bpm, playing=False, anchor_ns=at)
         state = overlay or OverlayState()
         state = replace(state, name=state.name if facts.overlay is None else facts.overlay)
-        return cls(transport, Voice(cue, origin=0.0, since_ns=at), overlay=state)
+        return cls(transport, Voice(cue, origin=0.0, since_ns=at), drive=drive, overlay=state)
 
     def readings(self, at: int) -> tuple[Reading, ...]:
         """What to show at `at`, up to which the show was advanced; the weights add up to 1.
@@ -248,7 +257,10 @@ def _arrival(voice: Voice, transport: Transport, programme: Programme) -> int | 
     )
     if not acts or voice.arrived or voice.held is not None:
         return None
-    return transport.reaches(voice.origin + facts.duration, voice.since_ns)
+    end = transport.reaches(voice.origin + facts.duration, voice.since_ns)
+    if end is None or voice.glide is None:
+        return end
+    return max(end, voice.glide.near_ns)  # the playhead is on its way there
 
 
 def _arrive(show: Show, at: int, programme: Programme) -> Show:
@@ -256,7 +268,10 @@ def _arrive(show: Show, at: int, programme: Programme) -> Show:
     facts = programme[voice.cue]
     if facts.ending == "spring":
         return replace(show, voice=_sprung(voice, show, at))
-    return enter(show, voice.cue + 1, voice.origin + facts.duration, at, programme)
+    end = voice.origin + facts.duration
+    if voice.glide is not None and voice.glide.near_ns == at:  # that was waited for
+        end = show.transport.beat_at(at)
+    return enter(show, voice.cue + 1, end, at, programme)
 
 
 def _sprung(voice: Voice, show: Show, at: int) -> Voice:

@@ -118,7 +118,13 @@ class Take:
 def opening(setlist: SetList, cue: int) -> Show:
     """The show of a set list before anything has happened."""
     state = setlist.overlay.opening(setlist.show.overlay)
-    return Show.opening(programme(setlist), setlist.show.tempo, cue=cue, overlay=state)
+    return Show.opening(
+        programme(setlist),
+        setlist.show.tempo,
+        cue=cue,
+        overlay=state,
+        drive=setlist.show.position,
+    )
 
 
 def performed(take: Take) -> Iterator[tuple[int, dict[Path, Floats]]]:
