@@ -128,6 +128,8 @@ _ALL = (
         (_number("target", 0, 1), _number("seconds", 0, 3600)),
         "move the master to a level",
     ),
+    Address("panic", "trigger", (_PRESS,), "black in 0.5 s and held; again, a second later, back"),
+    Address("panic/undo", "trigger", (_PRESS,), "back from panic at once"),
     Address(
         "overlay",
         "value",

@@ -29,12 +29,13 @@ from live.gpus import Sample
 from live.interop import FramePaths
 from live.keyboard import Keyboard
 from live.keys import Resolved
+from live.levels import eased
 from live.overlay.overlay import Gauges, Overlay
 from live.prompter import Prompt, Prompter
 from live.rerun import FADE_OUT
 from live.scene import Scene
 from live.setlist import SetList, programme
-from live.show import Programme, Show, eased
+from live.show import Programme, Show
 from live.source import Frame, Request, Source
 from live.statistics import Statistics
 from live.take import State, opening

@@ -11,16 +11,17 @@ from typing import TypeAlias
 from live import tempo
 from live.addresses import ADDRESSES, Address, Argument, Message, Value, coerce
 from live.glide import pulled
+from live.levels import Ramp
 from live.overlay import state as overlay
 from live.overlay.state import NAMES, PANES, OverlayState, PaneName, Place
 from live.show import (
     CueFacts,
     Programme,
-    Ramp,
     Reading,
     Show,
     Voice,
     advance,
+    beginning,
     enter,
     find_cue,
     upcoming,
@@ -115,7 +116,7 @@ def _released(show: Show, at: int) -> Tempo:
 
 def _stop(show: Show, args: _Args, at: int, programme: Programme) -> Show:
     transport = show.transport.pause(at)
-    voice = Voice(show.voice.cue, origin=transport.anchor_beat, since_ns=at)
+    voice = beginning(programme, show.voice.cue, transport.anchor_beat, at)
     return replace(show, transport=transport, tempo=_released(show, at), voice=voice)
 
 
@@ -150,7 +151,7 @@ def _position(show: Show, args: _Args, at: int, programme: Programme) -> Show:
     wanted = float(args[0]) * facts.duration
     origin = show.transport.beat_at(at) - wanted
     held = None if voice.held is None else wanted
-    moved = Voice(voice.cue, origin, at, held)
+    moved = Voice(voice.cue, origin, at, held, follows=voice.follows)
     if show.drive != "direct":
         place = within(voice.beat(show.transport, at), facts)
         glide = pulled(voice.glide, place - wanted, at, show.drive)
@@ -162,11 +163,16 @@ def _hold(show: Show, args: _Args, at: int, programme: Programme) -> Show:
     voice = show.voice
     if bool(args[0]) == (voice.held is not None):
         return show
+    now, follows = show.transport.beat_at(at), voice.follows
     if args[0]:
         beat = voice.beat(show.transport, at)
-        return replace(show, voice=replace(voice, held=beat, since_ns=at, glide=None))
-    origin = show.transport.beat_at(at) - voice.line(show.transport, at)
-    return replace(show, voice=replace(voice, held=None, origin=origin, since_ns=at))
+        left = None if follows is None else follows - now
+        held = replace(voice, held=beat, since_ns=at, glide=None, follows=left)
+        return replace(show, voice=held)
+    origin = now - voice.line(show.transport, at)
+    follows = None if follows is None else follows + now
+    released = replace(voice, held=None, origin=origin, since_ns=at, follows=follows)
+    return replace(show, voice=released)
 
 
 def _go(show: Show, args: _Args, at: int, programme: Programme) -> Show:
@@ -251,6 +257,8 @@ _ACTIONS: Mapping[str, _Action] = {
     "blackout": lambda show, args, at, programme: replace(show, blackout=bool(args[0])),
     "freeze": lambda show, args, at, programme: replace(show, frozen=bool(args[0])),
     "fade": _fade,
+    "panic": lambda show, args, at, programme: replace(show, panic=show.panic.pressed(at)),
+    "panic/undo": lambda show, args, at, programme: replace(show, panic=show.panic.undone(at)),
     "overlay": _overlay(_switch),
     "overlay/visible": _overlay(lambda state, args, at: overlay.shown(state, bool(args[0]), at)),
     "overlay/opacity": _overlay(

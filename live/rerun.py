@@ -20,9 +20,10 @@ from live.chronicle import INTERVAL_S, Chronicle
 from live.control import advance
 from live.gpus import Sample
 from live.keys import path_through
+from live.levels import eased
 from live.overlay.state import Name
 from live.setlist import programme
-from live.show import Show, eased
+from live.show import Show
 from live.take import Ended, Gauged, Mapped, Obeyed, Resumed, Sampled, Take, after, opening, waiting
 from live.wplus import wplus_at
 
@@ -121,7 +122,7 @@ class Rerun:
             show = advance(show, at, self._programme)
             if self._overlay is not None:
                 show = replace(show, overlay=self._overlay)
-            networks = frozenset[Path]() if show.frozen and there else self._on(show, at)
+            networks = frozenset[Path]() if show.still and there else self._on(show, at)
             there = there or bool(networks)
             curtain = 1.0 if ends is None else eased((ends - at) / FADE_OUT)
             yield Moment(number, at, show, tuple(heard), networks, curtain, sample)

@@ -71,7 +71,7 @@ class Scene:
 
     def frozen(self, show: Show) -> bool:
         """Whether the picture is to stay; there has to be one first."""
-        return show.frozen and bool(self.shown)
+        return show.still and bool(self.shown)
 
     @property
     def monitored(self) -> bool:
@@ -152,7 +152,7 @@ class Scene:
         if not self.frozen(show):  # a frozen cross-fade goes on from where it stands
             self.mixed_for += at - self._composed_at
         self._composed_at = at
-        fade = round(self._programme[show.voice.cue].fade * 60e9 / show.transport.bpm)
+        fade = self._programme[show.voice.cue].fade_ns(show.transport.bpm)
         if not self.shown:
             fade = self._fade_in
         return self._mixer.follow(self._network(show), there, fade, self.mixed_for)

@@ -41,11 +41,12 @@ TABLE = {
     "record/start": "[s]",
     "record/stop": "[i]",
     "record/marker": "[s]",
+    "panic": "[i]",
     "ping": "",
     "subscribe": "i [s]",
 }
-# Beyond it: who leads the tempo.
-TIME = {"tempo/source": "s"}
+# Beyond it: who leads the tempo, and a message that ends a panic whatever was pressed.
+TIME = {"tempo/source": "s", "panic/undo": "[i]"}
 # Beyond it: panes are moved, resized and faded, too.
 PANES = {
     f"overlay/pane/{pane}/{key}": tags

@@ -342,6 +342,8 @@ arguments = {
     "master": st.floats(0, 1).map(lambda x: (x,)),
     "fade": st.tuples(st.floats(0, 1), st.floats(0, 3)),
     "blackout": st.sampled_from([(0,), (1,)]),
+    "panic": st.just(()),
+    "panic/undo": st.just(()),
 }
 messages = st.sampled_from(sorted(arguments)).flatmap(
     lambda address: arguments[address].map(lambda args: Message(address, args))
