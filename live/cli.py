@@ -160,7 +160,7 @@ def play(
         stats=stats,
     )
     if options.resume is not None:
-        performed = options.resume.setlist
+        performed = options.resume.setlists[-1]
     else:
         performed = bundled() if setlist is None else load_setlist(setlist)
     if watch:

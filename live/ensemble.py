@@ -54,13 +54,17 @@ class Score:
             self._fitting.add(network)
 
     def build(self, network: Path, source: Source, facts: NetworkFacts) -> None:
-        """Build the paths of a network's cues whose seeds are mapped. Raises UserError."""
+        """Build the path of one of a network's cues whose seeds are mapped. Raises UserError.
+
+        One a frame: all of a long set list take longer than that.
+        """
         self.fit(network, facts)
         for number, cue in self._cues(network):
             if number not in self.paths and keys.wanted(cue) <= source.mapped.keys():
                 resolved = keys.resolve(cue, facts, source.mapped)
                 self.paths[number] = keys.path_through(cue, resolved)
                 self.resolved[number] = resolved
+                return
 
     def _cues(self, network: Path) -> list[tuple[int, Cue]]:
         return [(n, cue) for n, cue in enumerate(self.setlist.cues) if cue.network == network]

@@ -60,9 +60,9 @@ def _moved(voice: Voice, show: Show, was: CueFacts, cue: int, facts: CueFacts, a
     if facts.ending != was.ending:
         moved = replace(moved, arrived=False, spring=None)
     if facts.follow != was.follow:
-        begun = voice.origin if voice.follows is None else voice.follows - (was.follow or 0.0)
-        if voice.held is not None and voice.follows is None:
-            begun = voice.origin - show.transport.beat_at(at)
+        begun = voice.origin if voice.held is None else -voice.held  # see Voice.follows
+        if voice.follows is not None and was.follow is not None:
+            begun = voice.follows - was.follow
         follows = None if facts.follow is None else begun + facts.follow
         moved = replace(moved, follows=follows)
     return moved

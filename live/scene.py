@@ -60,7 +60,8 @@ class Scene:
         self._holding = _picture(ctx, holding)
         self._mixer = Mixer()
         self._fade_in = fade_in
-        self._told_cue = cue  # that the overlay knows of
+        self._prefix = setlist.osc.prefix.rstrip("/")  # of the desk that is listened to
+        self._told_cue: int | None = cue  # that the overlay knows of
         self._composed_at = at
         self.mixed_for = 0  # ns of show time that cross-fades have run
 
@@ -83,8 +84,14 @@ class Scene:
     def hear(self, message: Message, at: int) -> None:
         """The desk said something that the show obeyed, for overlays that print it."""
         if self._overlay is not None:
-            address = f"{self._setlist.osc.prefix.rstrip('/')}/{message.address}"
-            self._overlay.hear(at, address, message.args)
+            self._overlay.hear(at, f"{self._prefix}/{message.address}", message.args)
+
+    def relist(self, setlist: SetList) -> None:
+        """Another set list is performed from the next picture on."""
+        self._setlist, self._programme = setlist, programme(setlist)
+        self._told_cue = None
+        if self._overlay is not None:
+            self._overlay.learn(setlist.overlay)
 
     def tend(self, show: Show, at: int) -> None:
         """Once a frame, before it is composed: the cue may be another."""
