@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from live.overlay.state import NAMES, PANES
 from live.slew import LONGEST_S
+from live.tempo import SOURCES
 
 Value: TypeAlias = float | int | str
 
@@ -130,6 +131,12 @@ _ALL = (
     ),
     Address("tempo/downbeat", "trigger", (_PRESS,), "the first beat of a bar of four is now"),
     Address("tempo/phase", "value", (_number("phase", 0, 1),), "how far into a beat it is now"),
+    Address(
+        "tempo/source",
+        "value",
+        (Argument("name", "choice", choices=SOURCES),),
+        "who leads the tempo: the highest that speaks, or one alone",
+    ),
     Address("play", "value", (_ON,), "1 plays, 0 pauses"),
     Address("stop", "trigger", (_PRESS,), "pause, and back to the beginning of the cue"),
     Address("speed", "value", (_number("factor", -8, 8),), "factor on the tempo; below 0 reversed"),
@@ -158,6 +165,8 @@ _ALL = (
         (Argument("monitor", "monitor"),),
         "to the monitor of that number, or whose name has that in it",
     ),
+    Address("panic", "trigger", (_PRESS,), "black in 0.5 s and held; again, a second later, back"),
+    Address("panic/undo", "trigger", (_PRESS,), "back from panic at once"),
     Address(
         "overlay",
         "value",

@@ -30,12 +30,15 @@ from live.gpus import Sample
 from live.interop import FramePaths
 from live.keyboard import Keyboard
 from live.keys import Resolved
+from live.levels import eased
 from live.overlay.overlay import Gauges, Overlay
 from live.prompter import Prompt, Prompter
+from live.relist import relisted
+from live.reload import Editing, Reload
 from live.rerun import FADE_OUT
 from live.scene import Scene
 from live.setlist import SetList, programme
-from live.show import Programme, Show, eased
+from live.show import Programme, Show
 from live.source import Frame, Request, Source
 from live.statistics import Statistics
 from live.take import State, opening
@@ -146,6 +149,9 @@ class Journal(Protocol):
     def keys(self, cue: int, resolved: Resolved) -> None:
         """The keys of a cue are known."""
 
+    def relisted(self, at: int, setlist: SetList) -> None:
+        """Another set list took over."""
+
     def obeyed(self, at: int, message: Message, *, heard: bool = False) -> None:
         """A message took effect; `heard` from the desk."""
 
@@ -172,7 +178,8 @@ class Stage:
     `seconds` ends the show that long after its first generated frame; None plays on until somebody
     ends it. `holding` is a picture, uint8 [height, width, 4], shown until the first frame.
     `resumed` is where a take has ended, to go on from instead of a cue's beginning; `gauges` what
-    the overlay's GPU monitor reads, for the journal.
+    the overlay's GPU monitor reads, for the journal; `edits` tells of a set list that was saved
+    meanwhile.
     """
 
     def __init__(
@@ -190,20 +197,19 @@ class Stage:
         gauges: Gauges | None = None,
         journal: Journal | None = None,
         pulse: Pulse | None = None,
+        edits: Editing | None = None,
         resumed: State | None = None,
         holding: np.ndarray | None = None,
         gpu: Gpu | None = None,
         cue: int = 0,
         seconds: float | None = None,
     ) -> None:
-        self.setlist = setlist
+        self._perform(setlist)
         self.ensemble = ensemble
         self.output = output
         self.clock = clock
         self.statistics = statistics
         self.faults = Faults()
-        self.programme = programme(setlist)
-        self._networks = [each.network for each in setlist.cues]
         # Either waits until there is a picture.
         first = resumed or State(opening(setlist, cue), 0, plays=True)
         self.show, self._plays = first.show, first.plays
@@ -212,6 +218,7 @@ class Stage:
         self._tape = tape
         self._journal = journal
         self._pulse = pulse
+        self._reload = None if edits is None else Reload(edits, ensemble, prompter.say)
         self._journalled: set[Path] = set()  # networks...
         self._journalled_cues: set[int] = set()
         self._journalled_sample: Sample | None = None
@@ -317,6 +324,8 @@ class Stage:
     # The steps, in their order
 
     def _hear(self, at: int) -> None:
+        if self._reload is not None:
+            self._relist(self._reload, at)
         for key in self.output.poll():
             message = self._keyboard.read(key, self.show, at)
             if message is not None:
@@ -333,6 +342,8 @@ class Stage:
     def _tend(self, at: int) -> None:
         now = at + self._began
         due = self._network(self.show.voice.cue)
+        if self._reload is not None:
+            self._reload.tend(self.show, at)
         self.scene.tend(self.show, at)
         following = control.upcoming(self.show, self.programme)
         next_up = due if following is None else self._network(following)
@@ -490,6 +501,30 @@ class Stage:
             self._pacer.period = round(SECOND / self.output.refresh_hz)  # of another monitor now?
 
     # What the steps are made of
+
+    def _perform(self, setlist: SetList) -> None:
+        self.setlist = setlist
+        self.programme = programme(setlist)
+        self._networks = [each.network for each in setlist.cues]
+
+    def _relist(self, reload: Reload, at: int) -> None:
+        """Go on with the set list that was saved, if it is ready and its beat has come."""
+        due = reload.due(self.show, at)
+        if due is None:
+            return
+        moment, saved = due
+        before = self.setlist
+        self.show = relisted(self.show, before, saved.setlist, moment)
+        self.ensemble.take_over()
+        self._perform(saved.setlist)
+        self._captions.relist(self.setlist, self.programme)
+        self.scene.relist(self.setlist)
+        if self._journal is not None:
+            self._journal.relisted(moment, self.setlist)
+            for latent, sha256 in saved.latents.items():
+                self._journal.file("latent", latent, sha256)
+            self._journalled_cues.clear()
+        reload.tell(before, self.setlist)
 
     def _obey(self, message: Message, at: int, *, heard: bool = False) -> bool:
         """Whether it could be obeyed."""

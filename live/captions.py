@@ -51,6 +51,12 @@ class Captions:
         self._asked: dict[int, Show] = {}  # by the frame's show time, oldest first
         self._taken: dict[Path, _Taken] = {}
 
+    def relist(self, setlist: SetList, programme: Programme) -> None:
+        """Another set list is performed: frames that were asked for in the old one say nothing."""
+        self._setlist, self._programme = setlist, programme
+        self._asked.clear()
+        self._taken.clear()
+
     def asked(self, show_time: int, show: Show) -> None:
         """Frames for that show time (ns) were asked for."""
         self._asked[show_time] = show

@@ -138,8 +138,8 @@ def play(
     """Perform a set list, on the projector or without a display.
 
     Keys: space plays and pauses, arrows and 1-9 choose cues, T taps the tempo, B is blackout,
-    Z freezes, O goes through the overlays, R records, F is full screen, H tells the rest, Esc
-    twice ends the show.
+    P is panic and back, Z freezes, O goes through the overlays, R records, F is full screen, H tells
+    the rest, Esc twice ends the show. A set list that is saved takes over on the next beat.
     """
     options = Options(
         monitor=monitor,
@@ -165,7 +165,7 @@ def play(
         stats=stats,
     )
     if options.resume is not None:
-        performed = options.resume.setlist
+        performed = options.resume.setlists[-1]
     else:
         performed = bundled() if setlist is None else load_setlist(setlist)
     if watch:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
+from live import tempo
 from live.addresses import (
     ADDRESSES,
     OF_THE_STAGE,
@@ -17,6 +18,7 @@ from live.addresses import (
     Value,
     coerce,
 )
+from live.glide import pulled
 from live.overlay import state as overlay
 from live.overlay.state import NAMES, PANES, OverlayState, PaneName, Place
 from live.show import (
@@ -26,12 +28,14 @@ from live.show import (
     Show,
     Voice,
     advance,
+    beginning,
     enter,
     find_cue,
     upcoming,
 )
 from live.slew import Ramp
-from live.transport import BEATS_A_BAR, BPM_HIGH, BPM_LOW, Transport
+from live.tempo import Led, Tempo
+from live.transport import BPM_HIGH, BPM_LOW
 
 __all__ = [
     "ADDRESSES",
@@ -88,37 +92,54 @@ def target_of(show: Show, address: str, at: int, programme: Programme) -> tuple[
 
 _Args: TypeAlias = tuple[Value, ...]
 _Action: TypeAlias = Callable[[Show, _Args, int, Programme], Show]
-_Operation: TypeAlias = Callable[[Transport, _Args, int], Transport]
+_Lead: TypeAlias = Callable[[Led, _Args, int], Led]
 
 
-def _transport(operate: _Operation) -> _Action:
-    """An action that changes nothing but the transport."""
-    return lambda show, args, at, programme: replace(
-        show, transport=operate(show.transport, args, at)
-    )
+def _tempo(lead: _Lead) -> _Action:
+    """An action that changes nothing but the transport, and who leads it."""
+
+    def act(show: Show, args: _Args, at: int, programme: Programme) -> Show:
+        led, transport = lead((show.tempo, show.transport), args, at)
+        return replace(show, tempo=led, transport=transport)
+
+    return act
 
 
-def _beat(transport: Transport, args: _Args, at: int) -> Transport:
-    """Aligned to the nearest beat whatever its number: a desk's beat button always sends 1."""
-    if len(args) > 1:
-        transport = transport.with_bpm(float(args[1]), at)
-    return transport.aligned(1.0, 0.0, at)
+def _bpm(led: Led, args: _Args, at: int) -> Led:
+    return tempo.said(led, float(args[0]), at)
 
 
-def _play(transport: Transport, args: _Args, at: int) -> Transport:
-    return transport.play(at) if args[0] else transport.pause(at)
+def _norm(led: Led, args: _Args, at: int) -> Led:
+    return tempo.said(led, BPM_LOW + float(args[0]) * (BPM_HIGH - BPM_LOW), at)
+
+
+def _beat(led: Led, args: _Args, at: int) -> Led:
+    """Of whatever number: a desk's beat button always sends 1."""
+    return tempo.beat(led, float(args[1]) if len(args) > 1 else None, at)
+
+
+def _play(show: Show, args: _Args, at: int, programme: Programme) -> Show:
+    if bool(args[0]) == show.transport.playing:
+        return show
+    transport = show.transport.play(at) if args[0] else show.transport.pause(at)
+    return replace(show, transport=transport, tempo=_released(show, at))
+
+
+def _released(show: Show, at: int) -> Tempo:
+    return tempo.released((show.tempo, show.transport), at)
 
 
 def _stop(show: Show, args: _Args, at: int, programme: Programme) -> Show:
     transport = show.transport.pause(at)
-    voice = Voice(show.voice.cue, origin=transport.anchor_beat, since_ns=at)
-    return replace(show, transport=transport, voice=voice)
+    voice = beginning(programme, show.voice.cue, transport.anchor_beat, at)
+    return replace(show, transport=transport, tempo=_released(show, at), voice=voice)
 
 
 def _speed(show: Show, args: _Args, at: int, programme: Programme) -> Show:
     speed = float(args[0])
     turned = (speed < 0.0) != (show.transport.speed < 0.0)
-    changed = replace(show, transport=show.transport.with_speed(speed, at))
+    transport = show.transport.with_speed(speed, at)
+    changed = replace(show, transport=transport, tempo=_released(show, at))
     if not turned:
         return changed
     outgoing = tuple(
@@ -135,27 +156,38 @@ def _turned(voice: Voice, show: Show, at: int, programme: Programme) -> Voice:
     facts = programme[voice.cue]
     if facts.ending == "loop" or voice.held is not None:
         return voice
-    beat = min(max(voice.beat(show.transport, at), 0.0), facts.duration)
-    origin = show.transport.beat_at(at) - beat
-    return replace(voice, origin=origin, since_ns=at, arrived=False)
+    beat = voice.beat(show.transport, at)
+    past = beat - min(max(beat, 0.0), facts.duration)
+    return replace(voice, origin=voice.origin + past, since_ns=at, arrived=False)
 
 
 def _position(show: Show, args: _Args, at: int, programme: Programme) -> Show:
-    beat = float(args[0]) * programme[show.voice.cue].duration
-    origin = show.transport.beat_at(at) - beat
-    held = None if show.voice.held is None else beat
-    return replace(show, voice=Voice(show.voice.cue, origin, at, held))
+    voice, facts = show.voice, programme[show.voice.cue]
+    wanted = float(args[0]) * facts.duration
+    origin = show.transport.beat_at(at) - wanted
+    held = None if voice.held is None else wanted
+    moved = Voice(voice.cue, origin, at, held, follows=voice.follows)
+    if show.drive != "direct":
+        place = within(voice.beat(show.transport, at), facts)
+        glide = pulled(voice.glide, place - wanted, at, show.drive)
+        moved = replace(moved, glide=glide, spring=voice.spring)
+    return replace(show, voice=moved)
 
 
 def _hold(show: Show, args: _Args, at: int, programme: Programme) -> Show:
     voice = show.voice
     if bool(args[0]) == (voice.held is not None):
         return show
-    beat = voice.beat(show.transport, at)
+    now, follows = show.transport.beat_at(at), voice.follows
     if args[0]:
-        return replace(show, voice=replace(voice, held=beat, since_ns=at))
-    origin = show.transport.beat_at(at) - beat
-    return replace(show, voice=replace(voice, held=None, origin=origin, since_ns=at))
+        beat = voice.beat(show.transport, at)
+        left = None if follows is None else follows - now
+        held = replace(voice, held=beat, since_ns=at, glide=None, follows=left)
+        return replace(show, voice=held)
+    origin = now - voice.line(show.transport, at)
+    follows = None if follows is None else follows + now
+    released = replace(voice, held=None, origin=origin, since_ns=at, follows=follows)
+    return replace(show, voice=released)
 
 
 def _go(show: Show, args: _Args, at: int, programme: Programme) -> Show:
@@ -234,17 +266,16 @@ def _pane_actions(pane: PaneName) -> dict[str, _Action]:
 
 
 _ACTIONS: Mapping[str, _Action] = {
-    "tempo/bpm": _transport(lambda t, args, at: t.with_bpm(float(args[0]), at)),
-    "tempo/norm": _transport(
-        lambda t, args, at: t.with_bpm(BPM_LOW + float(args[0]) * (BPM_HIGH - BPM_LOW), at)
-    ),
-    "tempo/tap": _transport(lambda t, args, at: t.tapped(at)),
-    "tempo/nudge": _transport(lambda t, args, at: t.nudged(float(args[0]), at)),
-    "tempo/mult": _transport(lambda t, args, at: t.multiplied(float(args[0]), at)),
-    "tempo/beat": _transport(_beat),
-    "tempo/downbeat": _transport(lambda t, args, at: t.aligned(BEATS_A_BAR, 0.0, at)),
-    "tempo/phase": _transport(lambda t, args, at: t.aligned(1.0, float(args[0]), at)),
-    "play": _transport(_play),
+    "tempo/bpm": _tempo(_bpm),
+    "tempo/norm": _tempo(_norm),
+    "tempo/tap": _tempo(lambda led, args, at: tempo.tapped(led, at)),
+    "tempo/nudge": _tempo(lambda led, args, at: tempo.nudged(led, float(args[0]), at)),
+    "tempo/mult": _tempo(lambda led, args, at: tempo.multiplied(led, float(args[0]), at)),
+    "tempo/beat": _tempo(_beat),
+    "tempo/downbeat": _tempo(lambda led, args, at: tempo.downbeat(led, at)),
+    "tempo/phase": _tempo(lambda led, args, at: tempo.phase(led, float(args[0]), at)),
+    "tempo/source": _tempo(lambda led, args, at: tempo.chosen(led, str(args[0]), at)),
+    "play": _play,
     "stop": _stop,
     "speed": _speed,
     "position": _position,
@@ -258,6 +289,8 @@ _ACTIONS: Mapping[str, _Action] = {
     "blackout": lambda show, args, at, programme: replace(show, blackout=bool(args[0])),
     "freeze": lambda show, args, at, programme: replace(show, frozen=bool(args[0])),
     "fade": _fade,
+    "panic": lambda show, args, at, programme: replace(show, panic=show.panic.pressed(at)),
+    "panic/undo": lambda show, args, at, programme: replace(show, panic=show.panic.undone(at)),
     "overlay": _overlay(_switch),
     "overlay/visible": _overlay(lambda state, args, at: overlay.shown(state, bool(args[0]), at)),
     "overlay/opacity": _overlay(
@@ -300,6 +333,7 @@ _ANSWERS: Mapping[str, _Answer] = {
     "tempo/bpm": lambda show, at, _: (show.transport.bpm,),
     "tempo/norm": lambda show, at, _: ((show.transport.bpm - BPM_LOW) / (BPM_HIGH - BPM_LOW),),
     "tempo/phase": lambda show, at, _: (show.transport.beat_at(at) % 1.0,),
+    "tempo/source": lambda show, at, _: (show.tempo.alone or "auto",),
     "play": lambda show, at, _: (int(show.transport.playing),),
     "speed": lambda show, at, _: (show.transport.speed,),
     "position": lambda show, at, programme: (position(show, at, programme),),

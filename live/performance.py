@@ -28,6 +28,7 @@ from live.captions import identity
 from live.clock import WallClock
 from live.codecs import From, can_sound, format_for
 from live.desks import patch_of
+from live.edits import Edits, known_stamp, stamp_of
 from live.ensemble import Ensemble
 from live.gpus import Sampler
 from live.holding import load_holding
@@ -118,11 +119,12 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
         overlay = _overlay(setlist, cue, output, gauges, began, closing)
         journal = _journal(setlist, cue, options, statistics, prompter, closing)
         listening = _listening(options, closing)
-        tape = _tape(setlist, options, output, ensemble, journal, listening, closing)
+        tape = _tape(options, output, ensemble, journal, listening, closing)
         if options.record is not None:
             said = tape.start(options.record)
             if said:
                 prompter.say(said)
+        edits = _edits(setlist, options, closing, watched=heart is not None)
         stage = Stage(
             setlist,
             ensemble,
@@ -136,6 +138,7 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
             gauges=gauges,
             journal=journal,
             pulse=heart,
+            edits=edits,
             resumed=resumed,
             holding=holding,
             cue=cue,
@@ -256,7 +259,6 @@ def _window(setlist: SetList, options: Options, closing: ExitStack) -> Output:
 
 
 def _tape(
-    setlist: SetList,
     options: Options,
     output: Output,
     ensemble: Ensemble,
@@ -275,7 +277,7 @@ def _tape(
     wanted = Wanted(fps, format_, options.tap, folder, options.overwrite, nvidia, listen)
 
     def facts() -> dict[str, Any]:
-        hashes = list(ensemble.hashes.items())
+        hashes, setlist = list(ensemble.hashes.items()), ensemble.setlist
         return {
             "setlist": {"file": str(setlist.file.absolute()), "text": setlist.text},
             "networks": {str(path.absolute()): sha256 for path, sha256 in hashes},
@@ -335,6 +337,19 @@ def _journal(
     if not spooled:
         writer.moved(writer.path)
     return writer
+
+
+def _edits(setlist: SetList, options: Options, closing: ExitStack, *, watched: bool) -> Edits:
+    """What looks whether the set list is saved again.
+
+    A take that somebody resumes brings its own; what was saved since counts only where a watcher
+    resumes it, in the middle of a rehearsal.
+    """
+    own = options.resume is not None and not watched
+    edits = Edits(setlist.file, stamp_of(setlist.file) if own else known_stamp(setlist))
+    closing.callback(edits.close)
+    edits.start()
+    return edits
 
 
 def _overlay(

@@ -33,6 +33,7 @@ from live.take import (
     Gauged,
     Mapped,
     Obeyed,
+    Relisted,
     Resumed,
     Sampled,
     Take,
@@ -111,6 +112,10 @@ class TakeWriter:
     def obeyed(self, at: int, message: Message, *, heard: bool = False) -> None:
         """A message, `heard` from the desk or not, took effect at show time `at` (ns)."""
         self._put(Obeyed(at, message, heard))
+
+    def relisted(self, at: int, setlist: SetList) -> None:
+        """Another set list takes over at show time `at` (ns); its latents and keys follow."""
+        self._put(Relisted(at, setlist))
 
     def sampled(self, at: int) -> None:
         """W+ is asked for, for show time `at` (ns)."""
@@ -233,11 +238,14 @@ def _heading(setlist: SetList, cue: int, began: datetime) -> dict[str, Any]:
     return {
         "anthesis take": FORMAT,
         "began": began.isoformat(),
-        "setlist": str(setlist.file.absolute()),
-        "text": setlist.text,
+        **_text(setlist),
         "cue": cue,
         "versions": _versions(),
     }
+
+
+def _text(setlist: SetList) -> dict[str, str]:
+    return {"setlist": str(setlist.file.absolute()), "text": setlist.text}
 
 
 def _file(kind: str, path: Path, sha256: str) -> dict[str, Any]:
@@ -249,6 +257,8 @@ def _event(event: Event) -> dict[str, Any]:
         return {"w": event.at}
     if isinstance(event, Resumed):
         return {"resumed": event.at}
+    if isinstance(event, Relisted):
+        return {"relisted": event.at, **_text(event.setlist)}
     if isinstance(event, Mapped):
         return {"keys": event.cue, **event.resolved._asdict()}
     if isinstance(event, Ended):
