@@ -149,6 +149,21 @@ _ALL = (
     Address(
         "noise", "value", (_number("strength", 0, 2), SECONDS), "multiplies the network's noise"
     ),
+    Address(
+        "key/seed",
+        "value",
+        (
+            Argument("seed", "integer", 0, 2**32 - 1),
+            Argument("key", "integer", 1, 10_000, optional=True),
+        ),
+        "another seed for a key of this cue, the coming one or that number, from the next beat",
+    ),
+    Address(
+        "network",
+        "value",
+        (Argument("name", "text"),),
+        "this cue on another network of the set list's folder, from the next beat",
+    ),
     Address("master", "value", (_number("level", 0, 1), SECONDS), "brightness"),
     Address("blackout", "value", (_ON,), "1 is black, whatever the master says"),
     Address("freeze", "value", (_ON,), "1 keeps the picture on screen"),
@@ -204,8 +219,9 @@ _ALL = (
 ADDRESSES: Mapping[str, Address] = MappingProxyType({address.name: address for address in _ALL})
 
 
-OF_THE_STAGE = ("fullscreen", "monitor")
-"""What is no part of the show's state: where its picture goes. A take does not keep it."""
+OF_THE_STAGE = ("fullscreen", "monitor", "network", "key/seed")
+"""What is no part of the show's state: where its picture goes, and the set list. A take keeps the
+set lists themselves."""
 
 
 def change(address: Address, args: Sequence[object]) -> Change | None:

@@ -33,6 +33,7 @@ from live.keys import Resolved
 from live.levels import eased
 from live.overlay.overlay import Gauges, Overlay
 from live.prompter import Prompt, Prompter
+from live.recast import Wish, coming_key
 from live.relist import relisted
 from live.reload import Editing, Reload
 from live.rerun import FADE_OUT
@@ -165,6 +166,13 @@ class Journal(Protocol):
         """The show will have faded out then."""
 
 
+class Wishing(Protocol):
+    """What makes set lists as a desk wants them: `live.wishes.Wishes`."""
+
+    def wish(self, wish: Wish, setlist: SetList, at: int) -> None:
+        """Want something of the set list that is performed."""
+
+
 class Pulse(Protocol):
     """What tells a watcher that the loop turns: `live.pulse.Pulse`."""
 
@@ -179,7 +187,7 @@ class Stage:
     ends it. `holding` is a picture, uint8 [height, width, 4], shown until the first frame.
     `resumed` is where a take has ended, to go on from instead of a cue's beginning; `gauges` what
     the overlay's GPU monitor reads, for the journal; `edits` tells of a set list that was saved
-    meanwhile.
+    meanwhile, and of what `wishes` was told that the desk wants of it.
     """
 
     def __init__(
@@ -198,6 +206,7 @@ class Stage:
         journal: Journal | None = None,
         pulse: Pulse | None = None,
         edits: Editing | None = None,
+        wishes: Wishing | None = None,
         resumed: State | None = None,
         holding: np.ndarray | None = None,
         gpu: Gpu | None = None,
@@ -218,6 +227,7 @@ class Stage:
         self._tape = tape
         self._journal = journal
         self._pulse = pulse
+        self._wishes = wishes
         self._reload = None if edits is None else Reload(edits, ensemble, prompter.say)
         self._journalled: set[Path] = set()  # networks...
         self._journalled_cues: set[int] = set()
@@ -531,7 +541,7 @@ class Stage:
         if message.address == "quit":
             self.end()
         elif message.address in OF_THE_STAGE:
-            return self._direct(message)
+            return self._direct(message, at)
         elif message.address == "help":
             self._prompter.help()
         elif message.address == "record":
@@ -549,9 +559,11 @@ class Stage:
                 self._journal.obeyed(at, message, heard=heard)
         return True
 
-    def _direct(self, message: Message) -> bool:
-        """Whether the output could do what a message says; the key F says nothing and toggles."""
+    def _direct(self, message: Message, at: int) -> bool:
+        """Whether window or set list could be as a message says; the key F says nothing: toggle."""
         output = self.output
+        if message.address in ("network", "key/seed"):
+            return self._want(message, at)
         if message.address == "monitor":
             try:
                 output.move_to(str(message.args[0]))
@@ -565,6 +577,36 @@ class Stage:
         elif not output.fullscreen:
             output.go_fullscreen()
         return True
+
+    def _want(self, message: Message, at: int) -> bool:
+        """Whether it can be tried to make the set list as a message wants it."""
+        if self._wishes is None:
+            self._say_once(f"{message.address}: this set list is performed as it is")
+            return False
+        cue, first = self.show.voice.cue, message.args[0]
+        if message.address == "network":
+            wish = Wish(cue, network=str(first))
+        else:
+            key = int(message.args[1]) - 1 if len(message.args) > 1 else self._coming_key(at)
+            wish = Wish(cue, key=key, seed=int(first))
+        self._wishes.wish(wish, self.setlist, at)
+        return True
+
+    def _coming_key(self, at: int) -> int:
+        facts = self.programme[self.show.voice.cue]
+        beat = control.position(self.show, at, self.programme) * facts.duration
+        return coming_key(self.setlist.cues[self.show.voice.cue], beat)
+
+    @property
+    def network_name(self) -> str:
+        """The name of the network's file that the cue is performed on."""
+        return self._network(self.show.voice.cue).name
+
+    def coming_seed(self) -> int | None:
+        """The seed of the key that `key/seed` would change now; None where that is a latent."""
+        at = self.show_time(self.clock.now())
+        show = control.advance(self.show, at, self.programme)
+        return self.setlist.cues[show.voice.cue].keys[self._coming_key(at)].seed
 
     def _say_once(self, text: str) -> None:
         """A desk that floods is not to push the operator's other lines away."""

@@ -44,6 +44,7 @@ from live.statistics import Statistics, in_words, write
 from live.take import Take, last_state, latents, sha256_of
 from live.take_writer import TakeWriter
 from live.terminal import Terminal, TerminalHandler
+from live.wishes import Wishes
 
 if TYPE_CHECKING:
     from live.listening import Listening
@@ -124,7 +125,9 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
             said = tape.start(options.record)
             if said:
                 prompter.say(said)
-        edits = _edits(setlist, options, closing, watched=heart is not None)
+        wishes = Wishes(_edits(setlist, options, closing, watched=heart is not None))
+        closing.callback(wishes.close)
+        wishes.start()
         stage = Stage(
             setlist,
             ensemble,
@@ -138,7 +141,8 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
             gauges=gauges,
             journal=journal,
             pulse=heart,
-            edits=edits,
+            edits=wishes,
+            wishes=wishes,
             resumed=resumed,
             holding=holding,
             cue=cue,
@@ -151,6 +155,8 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
         if desk is not None:
             desk.answers["fullscreen"] = lambda: (int(output.fullscreen),)
             desk.answers["monitor"] = lambda: (output.monitor,)
+            desk.answers["network"] = lambda: (stage.network_name,)
+            desk.answers["key/seed"] = lambda: _known(stage.coming_seed())
         signals.end = stage.end
         if heart is not None:
             closing.callback(heart.closing)  # before anything else is closed
@@ -208,6 +214,10 @@ def _desk(
         return None
     prompter.say(server.describe())
     return server
+
+
+def _known(value: int | None) -> tuple[int, ...]:
+    return () if value is None else (value,)
 
 
 def _patch(setlist: SetList, options: Options) -> Patch:

@@ -34,6 +34,8 @@ TABLE = {
     "fade": "f f",
     "fullscreen": "i",
     "monitor": "i",
+    "key/seed": "i [i]",
+    "network": "s",
     "overlay": "s",
     "overlay/visible": "i",
     "overlay/opacity": "f",
