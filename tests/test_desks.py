@@ -1,6 +1,8 @@
 """The desk files that come with Anthesis: what a desk sends does what its file says."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from engine.errors import UserError
 from live.control import apply, target_of
 from live.desks import bundled_desks, find_desk, load_desk, patch_of
 from live.osc import OscServer
+from live.rehearsal import check
 from live.setlist import load_setlist
 from live.show import CueFacts, Show
 from live.slew import Slew
@@ -203,6 +206,24 @@ def test_every_desk_tells_how_to_patch_it() -> None:
         head = path.read_text().partition("[[")[0]
         assert 15 <= head.count("\n") <= 45, name
         assert f"--desk {name}" in head
+
+
+def test_a_show_whose_desk_is_wrong_does_not_begin(tmp_path: Path) -> None:
+    show = tmp_path / "show.toml"
+    show.write_text('[osc]\ndesk = "hog.toml"\n[[cue]]\nname = "a"\nkeys = [{seed=1}, {seed=2}]\n')
+    with pytest.raises(UserError, match=r"hog\.toml"):
+        check(show)
+    (tmp_path / "hog.toml").write_text('[[osc.map]]\naddress = "/a"\nto = "psy"\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "live", "play", str(show), "--headless", "--osc", "127.0.0.1:0"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert f'{tmp_path / "hog.toml"}: [[osc.map]] 1 "/a" to: ' in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_the_entry_in_the_readme_is_one(tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ def turned_until(stage, seconds):
 
 STORM = (
     (0.3, Message("tempo/bpm", (90.0,))),
-    (0.9, Message("psi", (0.6,))),
+    (0.9, Message("psi", (0.6, 0.7))),
     (1.1, Message("tempo/nudge", (0.25,))),
     (2.0, Message("cue/go", ("two",))),
     (2.5, Message("speed", (-1.5,))),
