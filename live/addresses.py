@@ -26,6 +26,7 @@ class Message:
 
     address: str  # without the prefix: "tempo/bpm"
     args: tuple[Value, ...] = ()  # coerced: the types and ranges of the address
+    age_ns: int = 0  # since it was received, when it takes effect: so long ago was a clock's beat
 
 
 @dataclass(frozen=True, slots=True)

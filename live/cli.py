@@ -134,8 +134,8 @@ def play(
     """Perform a set list, on the projector or without a display.
 
     Keys: space plays and pauses, arrows and 1-9 choose cues, T taps the tempo, B is blackout,
-    P is panic and back, Z freezes, O goes through the overlays, R records, F is full screen, H tells
-    the rest, Esc twice ends the show. A set list that is saved takes over on the next beat.
+    P is panic and back, Z freezes, O goes through the overlays, R records, F is full screen, H
+    tells the rest, Esc twice ends the show. A set list that is saved takes over on the next beat.
     """
     options = Options(
         monitor=monitor,
