@@ -134,9 +134,10 @@ class Ensemble:
         return cue in self._coming.paths or network in self._not_beside
 
     def take_over(self) -> None:
-        """The set list that was prepared is performed from here on."""
+        """The set list that was prepared is performed from here on; nothing of it is refused yet."""
         assert self._coming is not None
         self._score, self._coming = self._coming, None
+        self.refused.clear()
 
     def drop(self) -> None:
         """What was prepared is not wanted any more."""
