@@ -8,7 +8,7 @@ to 1 or to 100 is never guessed.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -26,7 +26,7 @@ class Message:
 
     address: str  # without the prefix: "tempo/bpm"
     args: tuple[Value, ...] = ()  # coerced: the types and ranges of the address
-    age_ns: int = 0  # since it was received, when it takes effect: so long ago was a clock's beat
+    age_ns: int = field(default=0, compare=False)  # when it takes effect, since it was received
 
 
 @dataclass(frozen=True, slots=True)
