@@ -8,7 +8,7 @@ to 1 or to 100 is never guessed.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -27,6 +27,7 @@ class Message:
 
     address: str  # without the prefix: "tempo/bpm"
     args: tuple[Value, ...] = ()  # coerced: the types and ranges of the address
+    age_ns: int = field(default=0, compare=False)  # when it takes effect, since it was received
 
 
 @dataclass(frozen=True, slots=True)

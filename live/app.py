@@ -358,6 +358,7 @@ class Stage:
         following = control.upcoming(self.show, self.programme)
         next_up = due if following is None else self._network(following)
         self.ensemble.tend(due, self.scene.shown, next_up, now)
+        self._told &= self.ensemble.refused.keys()
         for network in self.ensemble.refused.keys() - self._told:
             self._told.add(network)
             why = self.ensemble.refused[network]

@@ -70,6 +70,11 @@ def apply(show: Show, message: Message, at: int, programme: Programme) -> Show:
         raise ValueError(f"{message.address}: no such address")
     if known.kind == "value" and not message.args:
         return show
+    if message.address in _BEATS:
+        led, transport = _BEATS[message.address](
+            (show.tempo, show.transport), message.args, at, max(message.age_ns, 0)
+        )
+        return replace(show, tempo=led, transport=transport)
     return _ACTIONS[message.address](show, message.args, at, programme)
 
 
@@ -113,9 +118,17 @@ def _norm(led: Led, args: _Args, at: int) -> Led:
     return tempo.said(led, BPM_LOW + float(args[0]) * (BPM_HIGH - BPM_LOW), at)
 
 
-def _beat(led: Led, args: _Args, at: int) -> Led:
+def _beat(led: Led, args: _Args, at: int, age: int) -> Led:
     """Of whatever number: a desk's beat button always sends 1."""
-    return tempo.beat(led, float(args[1]) if len(args) > 1 else None, at)
+    return tempo.beat(led, float(args[1]) if len(args) > 1 else None, at, age)
+
+
+_BEATS: Mapping[str, Callable[[Led, _Args, int, int], Led]] = {
+    "tempo/beat": _beat,
+    "tempo/downbeat": lambda led, args, at, age: tempo.downbeat(led, at, age),
+    "tempo/phase": lambda led, args, at, age: tempo.phase(led, float(args[0]), at, age),
+}
+"""What a desk's clock says: it was so when it was received, and not when the frame heard of it."""
 
 
 def _play(show: Show, args: _Args, at: int, programme: Programme) -> Show:
@@ -271,9 +284,6 @@ _ACTIONS: Mapping[str, _Action] = {
     "tempo/tap": _tempo(lambda led, args, at: tempo.tapped(led, at)),
     "tempo/nudge": _tempo(lambda led, args, at: tempo.nudged(led, float(args[0]), at)),
     "tempo/mult": _tempo(lambda led, args, at: tempo.multiplied(led, float(args[0]), at)),
-    "tempo/beat": _tempo(_beat),
-    "tempo/downbeat": _tempo(lambda led, args, at: tempo.downbeat(led, at)),
-    "tempo/phase": _tempo(lambda led, args, at: tempo.phase(led, float(args[0]), at)),
     "tempo/source": _tempo(lambda led, args, at: tempo.chosen(led, str(args[0]), at)),
     "play": _play,
     "stop": _stop,

@@ -107,7 +107,11 @@ def read_saved(file: Path) -> Saved | str:
 
 
 def known_stamp(setlist: SetList) -> Stamp | None:
-    """The stamp of a set list's file; None if something else stands there by now."""
+    """The stamp of a set list's file; None if something else stands there by now.
+
+    So what is saved while a show starts, or is started again by its watcher, is not missed. A take
+    that somebody resumes brings a set list of its own, and only what is saved later counts.
+    """
     stamp = stamp_of(setlist.file)
     try:
         same = setlist.file.read_bytes().decode("utf-8-sig") == setlist.text

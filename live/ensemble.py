@@ -53,18 +53,22 @@ class Score:
                 keys.fit(cue, facts)
             self._fitting.add(network)
 
-    def build(self, network: Path, source: Source, facts: NetworkFacts) -> None:
-        """Build the path of one of a network's cues whose seeds are mapped. Raises UserError.
+    def build(
+        self, network: Path, source: Source, facts: NetworkFacts, most: int | None = None
+    ) -> None:
+        """Build the paths of a network's cues whose seeds are mapped, so many of them at the most.
 
-        One a frame: all of a long set list take longer than that.
+        Raises UserError.
         """
         self.fit(network, facts)
-        for number, cue in self._cues(network):
-            if number not in self.paths and keys.wanted(cue) <= source.mapped.keys():
-                resolved = keys.resolve(cue, facts, source.mapped)
-                self.paths[number] = keys.path_through(cue, resolved)
-                self.resolved[number] = resolved
-                return
+        ready = [
+            (number, cue)
+            for number, cue in self._cues(network)
+            if number not in self.paths and keys.wanted(cue) <= source.mapped.keys()
+        ]
+        for number, cue in ready[:most]:
+            self.resolved[number] = keys.resolve(cue, facts, source.mapped)
+            self.paths[number] = keys.path_through(cue, self.resolved[number])
 
     def _cues(self, network: Path) -> list[tuple[int, Cue]]:
         return [(n, cue) for n, cue in enumerate(self.setlist.cues) if cue.network == network]
@@ -134,9 +138,10 @@ class Ensemble:
         return cue in self._coming.paths or network in self._not_beside
 
     def take_over(self) -> None:
-        """The set list that was prepared is performed from here on."""
+        """The set list that was prepared is performed from here on; nothing is refused yet."""
         assert self._coming is not None
         self._score, self._coming = self._coming, None
+        self.refused.clear()
 
     def drop(self) -> None:
         """What was prepared is not wanted any more."""
@@ -204,7 +209,7 @@ class Ensemble:
             missing = self._coming.seeds(network) - source.mapped.keys()
             if missing:
                 source.map(sorted(missing, key=str))
-            self._coming.build(network, source, facts)
+            self._coming.build(network, source, facts, most=1)  # all take longer than a frame
         except UserError as error:
             self.unfit = str(error)
 

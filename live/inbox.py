@@ -18,6 +18,7 @@ class Datagram(NamedTuple):
 
     data: bytes
     sender: Sender
+    came_ns: int = 0  # when, by the clock of whoever reads it
 
 
 class Inbox:

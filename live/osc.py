@@ -19,6 +19,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import NamedTuple, Self
 
 from pythonosc import osc_message, osc_message_builder
@@ -81,6 +82,7 @@ class Received(NamedTuple):
     meant: Meant
     sender: Sender
     heard: Heard
+    age_ns: int = 0  # since it came, or was due
 
     @property
     def message(self) -> Message:
@@ -236,6 +238,7 @@ class OscServer:
             elif not message.args and ADDRESSES[message.address].kind == "value":
                 self._answer(received, course)
             elif (told := self._settle(received, course)) is not None:
+                told = replace(told, age_ns=max(received.age_ns, 0))
                 messages.append(told)
                 course.tell(told)
         self._tell_heard(at)
@@ -350,7 +353,7 @@ class OscServer:
             self._malformed(element.data.kind, str(element.data), opened.sender)
         elif element.tag in IMMEDIATELY or not self._puts_off(element, opened.sender, now):
             for received in self._understood(element.data, opened.sender):
-                self._add(received, found)
+                self._add(received._replace(age_ns=now - opened.came_ns), found)
 
     def _puts_off(self, element: Element, sender: Sender, now: int) -> bool:
         """Whether a message of a bundle with a time is not for now."""
@@ -362,7 +365,7 @@ class OscServer:
         if wait > FURTHEST_NS:
             self._read.refused += 1
             self._log_once(f"a bundle from {sender[0]} is {wait // 10**9} s early: whose clock?")
-        elif not self._schedule.put(now + wait, Datagram(element.data, sender)):
+        elif not self._schedule.put(now + wait, Datagram(element.data, sender, now + wait)):
             self._read.refused += 1
             self._log_once("more messages are scheduled than can be kept, the newest are refused")
         return True
@@ -487,7 +490,7 @@ class OscServer:
             self._heard.refused += 1
             return
         value = self._value_in(data)
-        lost = self._inbox.put(Datagram(data, sender), value)
+        lost = self._inbox.put(Datagram(data, sender, time.perf_counter_ns()), value)
         if lost is None:
             return
         if value is not None:
@@ -531,6 +534,7 @@ class _Opened:
 
     def __init__(self, datagram: Datagram) -> None:
         self.sender = datagram.sender
+        self.came_ns = datagram.came_ns
         self.elements = elements(datagram.data)
         self.whole = len(datagram.data) <= WHOLE
         self.read = 0  # messages

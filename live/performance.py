@@ -125,7 +125,12 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
             said = tape.start(options.record)
             if said:
                 prompter.say(said)
-        wishes = Wishes(_edits(setlist, options, closing, watched=heart is not None))
+        by_hand = options.resume is not None and heart is None
+        known = stamp_of(setlist.file) if by_hand else known_stamp(setlist)  # see known_stamp
+        edits = Edits(setlist.file, known)
+        closing.callback(edits.close)
+        edits.start()
+        wishes = Wishes(edits)
         closing.callback(wishes.close)
         wishes.start()
         stage = Stage(
@@ -347,19 +352,6 @@ def _journal(
     if not spooled:
         writer.moved(writer.path)
     return writer
-
-
-def _edits(setlist: SetList, options: Options, closing: ExitStack, *, watched: bool) -> Edits:
-    """What looks whether the set list is saved again.
-
-    A take that somebody resumes brings its own; what was saved since counts only where a watcher
-    resumes it, in the middle of a rehearsal.
-    """
-    own = options.resume is not None and not watched
-    edits = Edits(setlist.file, stamp_of(setlist.file) if own else known_stamp(setlist))
-    closing.callback(edits.close)
-    edits.start()
-    return edits
 
 
 def _overlay(

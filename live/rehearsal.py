@@ -41,9 +41,10 @@ def check(path: Path) -> str:
     lines = [f"{path}: {setlist.show.title}, {setlist.show.tempo:g} BPM"]
     for number, cue in enumerate(setlist.cues, start=1):
         keys.fit(cue, shapes[cue.network])
+        follow = "" if cue.follow is None else f", the next after {cue.follow:g}"
         lines.append(
             f"  {number}  {cue.name}: {len(cue.keys)} keys, {cue.duration:g} beats, "
-            f"{cue.path}, {cue.ending}; {cue.network.name}"
+            f"{cue.path}, {cue.ending}{follow}; {cue.network.name}"
         )
     return "\n".join(lines)
 

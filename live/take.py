@@ -9,7 +9,8 @@ the order in which things happened:
     {"network": FILE, "sha256": ...}                         once an engine has loaded it
     {"keys": 0, "ws": ..., "psi": ..., "w_avg": ...}         of cue 0, once they are mapped
     {"at": 1234567890, "do": "psi", "args": [0.5]}           obeyed at that show time, in ns;
-                                                             with "heard": true, the desk's
+                                                             with "heard": true, the desk's; with
+                                                             "age": N, received so long before
     {"relisted": 1234567890, "setlist": FILE, "text": TOML}  another set list took over then: what
                                                              follows are latents and keys of that
     {"w": 1250000000}                                        W+ was sampled for that show time

@@ -180,12 +180,13 @@ def _message(record: dict[str, Any]) -> Message:
         raise ValueError(f"{address!r:.60}: no such address")
     if any(isinstance(arg, float) and not math.isfinite(arg) for arg in args):
         raise ValueError(f"{address}: not a finite number")
+    age = _time(record.get("age", 0), 0)
     if not args:
-        return Message(address)
+        return Message(address, age_ns=age)
     message = coerce(ADDRESSES[address], args)
     if message is None:
         raise ValueError(f"{address}: {args!r:.60} does nothing")
-    return message
+    return replace(message, age_ns=age)
 
 
 def _resolved(record: dict[str, Any], cue: Cue) -> Resolved:

@@ -265,8 +265,13 @@ def _event(event: Event) -> dict[str, Any]:
         return {"ends": event.at}
     if isinstance(event, Gauged):  # the reader knows the histories from the samples before
         return {"gpus": asdict(replace(event.sample, histories=Histories())), "at": event.at}
-    heard = {"heard": True} if event.heard else {}
-    return {"at": event.at, "do": event.message.address, "args": list(event.message.args), **heard}
+    message = event.message
+    record = {"at": event.at, "do": message.address, "args": list(message.args)}
+    if event.heard:
+        record["heard"] = True
+    if message.age_ns:
+        record["age"] = message.age_ns
+    return record
 
 
 def _event_line(event: Event) -> bytes:

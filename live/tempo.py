@@ -42,14 +42,15 @@ class Tempo:
         return self.source == "osc" and (self.alone == "osc" or not self.lock.lost(bpm, at))
 
     def name(self, bpm: float, at: int) -> str:
-        """The source and how it stands, in words for the operator."""
+        """The source and how it stands, and the tempo that waits, in words for the operator."""
         if self.source != "osc":
             said = "tapped" if self.source == "tap" else "internal"
         elif self.lock.lost(bpm, at):
             said = "OSC clock lost, held"
         else:
             said = "OSC clock" if self.lock.locked else "OSC clock, locking"
-        return said if self.alone is None else f"{said} alone"
+        said += "" if self.alone is None else " alone"
+        return said if self.waiting is None else f"{said} ({self.waiting:g} waits)"
 
 
 Led: TypeAlias = tuple[Tempo, Transport]
@@ -91,7 +92,7 @@ def tapped(led: Led, at: int) -> Led:
         raise ValueError(f"tempo/source is {tempo.alone}: nobody else leads")
     transport = transport.tapped(at)
     if len(transport.taps) > 1:  # one is no tempo
-        tempo = replace(tempo, source="tap", lock=Lock())
+        tempo = replace(tempo, source="tap", waiting=None, lock=Lock())
     return tempo, transport
 
 
@@ -125,24 +126,24 @@ def chosen(led: Led, name: str, at: int) -> Led:
     return tempo, transport
 
 
-def beat(led: Led, bpm: float | None, at: int) -> Led:
-    """A desk's beat is now, and its tempo perhaps."""
-    return _heard(led if bpm is None else _told(led, bpm, at), on_beat, 0.0, at)
+def beat(led: Led, bpm: float | None, at: int, age: int = 0) -> Led:
+    """A desk's beat was `age` ns before `at`, and its tempo perhaps."""
+    return _heard(led if bpm is None else _told(led, bpm, at), on_beat, 0.0, at, age)
 
 
-def phase(led: Led, part: float, at: int) -> Led:
-    """A desk's beat is so far on now, 0 to 1."""
-    return _heard(led, in_phase, part, at)
+def phase(led: Led, part: float, at: int, age: int = 0) -> Led:
+    """A desk's beat was so far on then, 0 to 1."""
+    return _heard(led, in_phase, part, at, age)
 
 
-def downbeat(led: Led, at: int) -> Led:
-    """A desk's beat is now, and a bar of four begins with it."""
-    tempo, transport = _heard(led, on_beat, 0.0, at)
-    believed = (at - tempo.lock.ns) * transport.bpm < SAME * 60e9
+def downbeat(led: Led, at: int, age: int = 0) -> Led:
+    """A desk's beat was then, and a bar of four began with it."""
+    tempo, transport = _heard(led, on_beat, 0.0, at, age)
+    believed = (at - age - tempo.lock.ns) * transport.bpm < SAME * 60e9
     if tempo.source != "osc" or not _runs(transport) or not believed:
         return tempo, transport
     here = transport.anchored(at)
-    place = _place(tempo, led[1].anchored(at))
+    place = _place(tempo, led[1].anchored(at), age)
     beats = math.floor(place / BEATS_A_BAR + 0.5) * BEATS_A_BAR - math.floor(place + 0.5)
     return tempo, here.pulled(beats * here.speed, at)
 
@@ -153,19 +154,19 @@ _CLOCK_LEADS = "a desk's clock leads (OSC); tempo/source internal takes the temp
 _Listen: TypeAlias = Callable[[Lock, float, float, int], tuple[Lock, Correction | None]]
 
 
-def _heard(led: Led, listen: _Listen, part: float, at: int) -> Led:
+def _heard(led: Led, listen: _Listen, part: float, at: int, age: int) -> Led:
     tempo, transport = led
     if tempo.alone in ("internal", "tap"):
         return led
-    lock = tempo.lock
-    if tempo.source != "osc" or lock.lost(transport.bpm, at):
-        lock = lock.released(at)
+    lock, then = tempo.lock, at - age
+    if tempo.source != "osc" or lock.lost(transport.bpm, then):
+        lock = lock.released(then)
     tempo = replace(tempo, source="osc", lock=lock)
     if not _runs(transport):
-        return replace(tempo, lock=lock.released(at)), transport  # it leads, as soon as that runs
+        return replace(tempo, lock=lock.released(then)), transport  # it leads, once that runs
     here = transport.anchored(at)
-    beats = (at - lock.ns) * here.bpm / 60e9
-    lock, correction = listen(lock, _place(tempo, here) - part, beats, at)
+    beats = (then - lock.ns) * here.bpm / 60e9
+    lock, correction = listen(lock, _place(tempo, here, age) - part, beats, then)
     tempo = replace(tempo, lock=lock)
     if correction is None:
         return tempo, transport
@@ -186,9 +187,10 @@ def _told(led: Led, bpm: float, at: int) -> Led:
     return replace(tempo, source="osc", lock=lock), transport.with_bpm(bpm, at)
 
 
-def _place(tempo: Tempo, here: Transport) -> float:
-    """Where the beat is at its anchor, in the clock's beats, once all that eases it has ended."""
-    return (here.anchor_beat + here.shift - tempo.ahead) / here.speed
+def _place(tempo: Tempo, here: Transport, age: int) -> float:
+    """Where the beat was `age` ns before its anchor, in the clock's beats, as if nothing eased."""
+    settled = (here.anchor_beat + here.shift - tempo.ahead) / here.speed
+    return settled - age * here.bpm / 60e9
 
 
 def _runs(transport: Transport) -> bool:

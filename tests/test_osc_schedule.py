@@ -11,6 +11,7 @@ from live.addresses import Message
 from live.inbox import Datagram
 from live.osc import Counts, OscServer
 from live.osc_schedule import FURTHEST_NS, PLACES, Schedule, unix_ns
+from live.show import CueFacts, Show
 
 SECOND = 1_000_000_000
 TODAY = 1_800_000_000 * SECOND
@@ -124,6 +125,28 @@ def test_what_is_due_does_not_overtake_what_was_due_before() -> None:
     evening.hear(*sent)
     evening.passes(1)
     assert [heard.args for heard in evening.hear()] == [(2,), (3,), (1,)]
+
+
+def test_a_message_knows_how_long_ago_it_was_due() -> None:
+    evening = Evening()
+    evening.hear(bundle(NEXT, time_tag=tag(TODAY + SECOND)))
+    evening.passes(1.004)
+    (received,) = evening.server.drain(10**12, lambda: evening.now)
+    assert abs(received.age_ns - 4_000_000) <= 1
+
+
+def test_a_message_knows_how_long_ago_it_came() -> None:
+    server = OscServer()
+    before = time.perf_counter_ns()
+    server._queue(message("/anthesis/tempo/beat", "i", 1), SENDER)
+    after = time.perf_counter_ns()
+    now = after + 5_000_000
+    (received,) = server.drain(10**12, lambda: now)
+    assert 5_000_000 <= received.age_ns <= now - before
+    programme = (CueFacts("one", 8.0, "loop"),)
+    server._queue(message("/anthesis/tempo/beat", "i", 1), SENDER)
+    (told,) = server.messages(Show.opening(programme, 120.0), 0, programme)
+    assert told.age_ns > 0
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.binary(max_size=12)), max_size=60))

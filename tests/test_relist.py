@@ -6,6 +6,7 @@ from datetime import datetime
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -327,12 +328,45 @@ class Desk:
         return read_saved(self._folder / "show.toml")
 
 
+def slow(fake: Fake, second, ensemble: Ensemble) -> None:
+    """Takes a second to load."""
+    facts, fake.facts, ready = fake.facts, None, second() + 1.0
+    fake.tend = lambda now: setattr(fake, "facts", facts if second() >= ready else None)
+
+
+def stuck(fake: Fake, second, ensemble: Ensemble) -> None:
+    """There is no memory for two: it dies as it loads, unless it is alone."""
+    facts, fake.facts = fake.facts, None
+
+    def tend(now: int) -> None:
+        if ensemble.sources == (fake,):
+            fake.facts = facts
+        fake.stillborn = 2 if fake.facts is None else 0
+
+    fake.tend = tend
+
+
+def late(fake: Fake, second, ensemble: Ensemble) -> None:
+    """What a new list adds is mapped only after a second."""
+    coming = []
+
+    def tend(now: int) -> None:
+        for when, seeds in coming:
+            if second() >= when:
+                fake.mapped.update({seed: fake._map(seed) for seed in seeds})
+
+    fake.map = lambda seeds: coming.append((second() + 1.0, list(seeds)))
+    fake.tend = tend
+
+
 @pytest.fixture
 def perform(folder: Path):
     """Performs in fake time, with sets lists that are saved meanwhile; stage, requests, words."""
     closing = []
 
-    def build(name, saves, *desk, seconds=8.0, take=None, text=OLD, slow=(), hz=60.0):
+    def build(
+        name, saves, *desk, seconds=8.0, take=None, text=OLD, hz=60.0, odd=MappingProxyType({})
+    ):
         setlist = written(folder, text) if take is None else take.setlists[-1]
         output = Eye((64, 36), hz)
         output.clock = FakeClock(10**12)
@@ -355,15 +389,14 @@ def perform(folder: Path):
             fake = Fake(network, seeds)
             ask = fake.ask
             fake.ask = lambda request: (asked.append((network, request)), ask(request))
-            if network.name in slow:
-                facts, fake.facts = fake.facts, None
-                ready = second() + 1.0
-                fake.tend = lambda now: setattr(fake, "facts", facts if second() >= ready else None)
+            if network.name in odd:
+                odd[network.name](fake, second, ensemble)
             return fake
 
+        ensemble = Ensemble(setlist, start)
         stage = Stage(
             setlist,
-            Ensemble(setlist, start),
+            ensemble,
             output,
             output.clock,
             Statistics(10**12),
@@ -468,7 +501,7 @@ def test_an_invalid_one_leaves_the_old_on_with_one_line(perform, folder, text, s
 def test_a_network_is_there_before_its_list_takes_over(perform, folder) -> None:
     """The cue that goes on is on a network that takes a second to load."""
     text = OLD.replace("a.pt", "c.pt")
-    stage, asked, _ = perform("night.take", [(2.0, text)], slow=("c.pt",), seconds=6.0)
+    stage, asked, _ = perform("night.take", [(2.0, text)], odd={"c.pt": slow}, seconds=6.0)
     take = read_take(folder / "night.take")
     (event,) = (event for event in take.events if isinstance(event, Relisted))
     assert 3.0 <= event.at / SECOND <= 3.8
@@ -476,6 +509,45 @@ def test_a_network_is_there_before_its_list_takes_over(perform, folder) -> None:
     times = [request.show_time for _, request in asked]
     assert max(b - a for a, b in pairwise(times)) < SECOND / 20  # nobody waited
     the_same_again(asked, take)
+
+
+def test_where_there_is_no_room_for_two_the_last_picture_bridges_the_change(
+    perform, folder
+) -> None:
+    text = OLD.replace("a.pt", "c.pt")
+    stage, asked, _ = perform("night.take", [(2.0, text)], odd={"c.pt": stuck}, seconds=6.0)
+    assert stage.setlist.cues[0].network.name == "c.pt"
+    assert asked[-1][0].name == "c.pt"
+    the_same_again(asked, read_take(folder / "night.take"))
+
+
+def test_a_cue_whose_new_keys_come_late_is_left_out_meanwhile_and_in_the_replay(
+    perform, folder
+) -> None:
+    """It fades out while the list takes over with the cue that is there."""
+    text = OLD.replace("{seed = 1}", "{seed = 50}").replace("fade = 2", "fade = 8")
+    stage, asked, _ = perform(
+        "night.take",
+        [(2.0, text)],
+        (1.5, Message("cue/go", ("two",))),
+        odd={"a.pt": late},
+        text=OLD.replace("fade = 2", "fade = 8"),
+        seconds=6.0,
+    )
+    assert stage.setlist.text == text
+    take = read_take(folder / "night.take")
+    the_same_again(asked, take)
+    first = [request.show_time for network, request in asked if network.name == "a.pt"]
+    assert max(b - a for a, b in pairwise(first)) > SECOND / 4
+
+
+def test_a_network_that_was_refused_is_tried_again_with_another_list(perform, folder) -> None:
+    np.save(folder / "wide.npy", np.zeros((1, 9), np.float32))
+    text = OLD.replace("{seed = 5}", '{latent = "wide.npy"}')  # of the second network
+    script = (5.0, Message("cue/go", ("two",)))
+    stage, asked, _ = perform("night.take", [(2.0, OLD)], script, text=text, seconds=8.0)
+    assert stage.ensemble.refused == {}
+    assert asked[-1][0].name == "b.pt"
 
 
 def test_a_paused_show_does_not_wait_for_a_beat(perform, folder) -> None:

@@ -94,6 +94,8 @@ STORM = (
     (3.7, Message("overlay/pane/terminal/place", (0.1, 0.2, 0.3, 0.4))),
     (4.0, Message("cue/go", (3,))),
     (4.4, Message("tempo/beat", (1, 133.0))),
+    (4.9, Message("tempo/beat", (2,), age_ns=7_654_321)),
+    (5.0, Message("tempo/phase", (0.25,), age_ns=1)),
 )
 
 
@@ -343,6 +345,7 @@ def lines(perform, folder):
         ('{"at": 1, "do": "psi", "args": ["x"]}', "psi: psi must be a finite number, got 'x'"),
         ('{"at": 1, "do": "speed", "args": [1, 2]}', "speed: 2 arguments"),
         ('{"at": 1, "do": "psi"}', "'args'"),
+        ('{"at": 1, "do": "tempo/downbeat", "args": [], "age": -1}', "-1 is no show time"),
         ('{"keys": 7}', "7 is no cue"),
         ('{"keys": 0, "ws": {"shape": [1], "type": "<f4", "data": ""}}', "an array of <f4 [1]"),
         (

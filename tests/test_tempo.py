@@ -72,6 +72,22 @@ def test_beats_that_jitter_by_5_ms_leave_an_error_of_3_at_the_most(
     assert max(errors) <= 0.003
 
 
+@pytest.mark.parametrize("fps", [24.0, 30.0, 60.0])
+def test_a_beat_counts_from_when_it_was_received_and_not_from_the_frame_that_hears_it(
+    fps: float,
+) -> None:
+    random, errors, show = Random(11), [], perform()
+    for n, second in enumerate(clock(128.0, 120)):
+        received = second + random.gauss(0.0, 0.005)
+        frame = math.ceil(received * fps) / fps
+        age = ns(frame) - ns(received)
+        show = apply(show, Message("tempo/beat", age_ns=age), ns(frame), CUES)
+        if n >= 32:
+            looks = second + np.linspace(0.1, 0.9, 9) * 60.0 / 128.0
+            errors += list(off((show.tempo, show.transport), 128.0, 1.0, looks[looks > frame]))
+    assert np.sqrt(np.mean(np.square(errors))) <= 0.003
+
+
 def test_a_clock_without_jitter_is_followed_exactly() -> None:
     assert phase_error(128.0, Random(7), 0.0, 120.0) < 1e-6
 
@@ -239,7 +255,7 @@ def name_at(show: Show, second: float) -> str:
 def test_the_clock_goes_before_what_is_said_and_the_cues() -> None:
     show = perform(*beats(20), (10.0, BPM), (10.1, Message("cue/go", ("two",))))
     assert show.transport.bpm == pytest.approx(128.0)
-    assert name_at(show, 10.2) == "OSC clock"
+    assert name_at(show, 10.2) == "OSC clock (90 waits)"
     for refused in (Message("tempo/tap"), Message("tempo/mult", (2.0,))):
         with pytest.raises(ValueError, match="tempo/source internal takes the tempo from it"):
             apply(show, refused, ns(10.2), CUES)
@@ -296,7 +312,7 @@ def test_one_source_alone(alone: str) -> None:
     bpm = {"tap": 120.0, "osc": pytest.approx(128.0), "internal": 100.0}
     assert show.transport.bpm == bpm[alone]
     assert value_of(show, SOURCE, ns(9), CUES) == (alone,)
-    assert name_at(show, 2.2).endswith(" alone")
+    assert " alone" in name_at(show, 2.2)
     if alone != "tap":
         with pytest.raises(ValueError, match=r"leads|takes the tempo"):
             apply(show, Message("tempo/tap"), ns(60), CUES)
