@@ -238,7 +238,8 @@ class OscServer:
             elif not message.args and ADDRESSES[message.address].kind == "value":
                 self._answer(received, course)
             elif (told := self._settle(received, course)) is not None:
-                told = replace(told, age_ns=max(received.age_ns, 0))
+                if told.address.startswith("tempo/"):  # what follows a desk's clock
+                    told = replace(told, age_ns=max(received.age_ns, 0))
                 messages.append(told)
                 course.tell(told)
         self._tell_heard(at)
