@@ -14,6 +14,7 @@ from live.osc_wire import Framing, FramingError, framing_of
 
 MOST_LINES, MOST_OF_A_HOST = 32, 8  # connections at once
 _READ = 65_536  # bytes at a time
+_UNREAD = 32_768  # bytes of answers that may wait
 
 
 class Caller(NamedTuple):
@@ -29,6 +30,8 @@ class Line:
 
     def __init__(self, opened: socket.socket, caller: Caller) -> None:
         opened.setblocking(False)
+        with suppress(OSError):  # systems else let megabytes wait for one who does not read
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD)
         self.socket = opened
         self.caller = caller
         self._framing: Framing | None = None

@@ -174,8 +174,10 @@ def test_a_host_has_few_connections(server: OscServer) -> None:
 
 def test_one_who_does_not_read_his_answers_loses_his_connection(server: OscServer) -> None:
     show = Show.opening(PROGRAMME, 120.0)
-    with connected(server) as desk:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as desk:
         desk.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        desk.settimeout(60)
+        desk.connect(server.address)
         question = Lengths().wrap(text("/anthesis/ping")) * 500
         while said(desk, question):
             server.wait(1)
