@@ -47,6 +47,9 @@ SPRING_KEPT = 0.9  # of the velocity, each step
 _RADIUS = math.sqrt(SPRING_KEPT)
 _ANGLE = math.acos((1.0 + SPRING_KEPT * (1.0 - SPRING_PULL)) / (2.0 * _RADIUS))
 
+SPRING_DECAY = -math.log(_RADIUS) * SPRING_RATE  # of the swing, 1/s: 2.5
+SPRING_SWING = _ANGLE * SPRING_RATE  # rad/s: 10.2
+
 
 def spring_gain(seconds: float) -> float:
     """How far the spring is from its target, in multiples of its first step v0.

@@ -8,11 +8,13 @@ to 1 or to 100 is never guessed.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from live.overlay.state import NAMES, PANES
+from live.slew import LONGEST_S
+from live.tempo import SOURCES
 
 Value: TypeAlias = float | int | str
 
@@ -25,6 +27,7 @@ class Message:
 
     address: str  # without the prefix: "tempo/bpm"
     args: tuple[Value, ...] = ()  # coerced: the types and ranges of the address
+    age_ns: int = field(default=0, compare=False)  # when it takes effect, since it was received
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +35,13 @@ class Argument:
     """One argument of an address.
 
     A "number" is a float within low and high, an "integer" a whole number, a "switch" 1 from 0.5
-    up and else 0, a "cue" a number counted from 1 or a name, a "choice" one of the words in
-    `choices`, a "text" any words; a number in its place is a pressed button. A "press" carries
-    nothing.
+    up and else 0, a "cue" a number counted from 1 or a name, and so a "monitor", a "choice" one of
+    the words in `choices`, a "text" any words; a number in its place is a pressed button. A "press"
+    carries nothing.
     """
 
     name: str
-    kind: Literal["number", "integer", "switch", "cue", "choice", "text", "press"]
+    kind: Literal["number", "integer", "switch", "cue", "monitor", "choice", "text", "press"]
     low: float = -math.inf
     high: float = math.inf
     optional: bool = False
@@ -54,6 +57,32 @@ class Address:
     arguments: tuple[Argument, ...]
     meaning: str
 
+    @property
+    def relative(self) -> bool:
+        """Whether it can be told a change: it holds one number."""
+        first, *others = self.arguments
+        return self.kind == "value" and first.kind == "number" and all(a.optional for a in others)
+
+    @property
+    def slews(self) -> bool:
+        """Whether its last argument says how long it takes."""
+        return self.arguments[-1] == SECONDS
+
+
+class Change(NamedTuple):
+    """What is to be done with the value that an address was last set to: "+", "-" or "*"."""
+
+    address: str
+    operator: str
+    operand: float
+    rest: tuple[object, ...] = ()
+
+    def after(self, value: float) -> float:
+        """The value that comes of it; may be out of every range."""
+        if self.operator == "*":
+            return value * self.operand
+        return value + (self.operand if self.operator == "+" else -self.operand)
+
 
 def _number(name: str, low: float, high: float, optional: bool = False) -> Argument:
     return Argument(name, "number", float(low), float(high), optional)
@@ -61,6 +90,7 @@ def _number(name: str, low: float, high: float, optional: bool = False) -> Argum
 
 _PRESS = Argument("pressed", "press", optional=True)
 _ON = Argument("on", "switch")
+SECONDS = Argument("seconds", "number", 0.0, LONGEST_S, optional=True)
 
 
 def _pane(name: str) -> tuple[Address, ...]:
@@ -102,6 +132,12 @@ _ALL = (
     ),
     Address("tempo/downbeat", "trigger", (_PRESS,), "the first beat of a bar of four is now"),
     Address("tempo/phase", "value", (_number("phase", 0, 1),), "how far into a beat it is now"),
+    Address(
+        "tempo/source",
+        "value",
+        (Argument("name", "choice", choices=SOURCES),),
+        "who leads the tempo: the highest that speaks, or one alone",
+    ),
     Address("play", "value", (_ON,), "1 plays, 0 pauses"),
     Address("stop", "trigger", (_PRESS,), "pause, and back to the beginning of the cue"),
     Address("speed", "value", (_number("factor", -8, 8),), "factor on the tempo; below 0 reversed"),
@@ -110,9 +146,26 @@ _ALL = (
     Address("cue/next", "trigger", (_PRESS,), "to the next cue"),
     Address("cue/back", "trigger", (_PRESS,), "to the cue before"),
     Address("cue/hold", "value", (_ON,), "1 holds the picture where it is, 0 goes on from there"),
-    Address("psi", "value", (_number("psi", -2, 2),), "multiplies the psi of the path"),
-    Address("noise", "value", (_number("strength", 0, 2),), "multiplies the network's noise"),
-    Address("master", "value", (_number("level", 0, 1),), "brightness of the picture"),
+    Address("psi", "value", (_number("psi", -2, 2), SECONDS), "multiplies the psi of the path"),
+    Address(
+        "noise", "value", (_number("strength", 0, 2), SECONDS), "multiplies the network's noise"
+    ),
+    Address(
+        "key/seed",
+        "value",
+        (
+            Argument("seed", "integer", 0, 2**32 - 1),
+            Argument("key", "integer", 1, 10_000, optional=True),
+        ),
+        "another seed for a key of this cue, the coming one or that number, from the next beat",
+    ),
+    Address(
+        "network",
+        "value",
+        (Argument("name", "text"),),
+        "this cue on another network of the set list's folder, from the next beat",
+    ),
+    Address("master", "value", (_number("level", 0, 1), SECONDS), "brightness"),
     Address("blackout", "value", (_ON,), "1 is black, whatever the master says"),
     Address("freeze", "value", (_ON,), "1 keeps the picture on screen"),
     Address(
@@ -121,6 +174,15 @@ _ALL = (
         (_number("target", 0, 1), _number("seconds", 0, 3600)),
         "move the master to a level",
     ),
+    Address("fullscreen", "value", (_ON,), "1 fills the monitor, 0 is a window"),
+    Address(
+        "monitor",
+        "value",
+        (Argument("monitor", "monitor"),),
+        "to the monitor of that number, or whose name has that in it",
+    ),
+    Address("panic", "trigger", (_PRESS,), "black in 0.5 s and held; again, a second later, back"),
+    Address("panic/undo", "trigger", (_PRESS,), "back from panic at once"),
     Address(
         "overlay",
         "value",
@@ -158,6 +220,27 @@ _ALL = (
 ADDRESSES: Mapping[str, Address] = MappingProxyType({address.name: address for address in _ALL})
 
 
+OF_THE_STAGE = ("fullscreen", "monitor", "network", "key/seed")
+"""What is no part of the show's state: where its picture goes, and the set list. A take keeps the
+set lists themselves."""
+
+
+def change(address: Address, args: Sequence[object]) -> Change | None:
+    """The change that these OSC arguments mean; None where they set a value.
+
+    Raises ValueError, in one line, for a change that cannot be meant.
+    """
+    given = [arg for arg in args if arg is not None]
+    if not given or given[0] not in ("+", "-", "*") or not isinstance(given[0], str):
+        return None
+    if not address.relative:
+        raise ValueError(f"{address.name}: cannot be changed by {given[0]!r}, only set")
+    if not 2 <= len(given) <= 1 + len(address.arguments):
+        raise ValueError(f"{address.name}: {given[0]!r} takes a number")
+    operand = _as_number(address.name, address.arguments[0], given[1])
+    return Change(address.name, given[0], operand, tuple(given[2:]))
+
+
 def coerce(address: Address, args: Sequence[object]) -> Message | None:
     """The message that these OSC arguments mean; None for the release of a button.
 
@@ -183,6 +266,8 @@ def _coerced(address: str, argument: Argument, value: object) -> tuple[Value, ..
     """The argument as its kind wants it; nothing where it carries nothing."""
     if argument.kind == "cue":
         return _cue(address, value)
+    if argument.kind == "monitor":
+        return (_monitor(address, argument, value),)
     if argument.kind == "text":
         return _text(value)
     if argument.kind == "choice":
@@ -205,6 +290,14 @@ def _cue(address: str, value: object) -> tuple[Value, ...]:
         return (value,)
     argument = ADDRESSES[address].arguments[0]
     return (_whole(address, argument, _as_number(address, argument, value)),)
+
+
+def _monitor(address: str, argument: Argument, value: object) -> Value:
+    """A number, or words to look for in names."""
+    words = " ".join(value.split()) if isinstance(value, str) else ""
+    if words and words.isprintable() and not words.isdecimal():
+        return words[:LONGEST_TEXT]
+    return _whole(address, argument, _as_number(address, argument, value))
 
 
 def _text(value: object) -> tuple[Value, ...]:
@@ -237,14 +330,14 @@ def _within(address: str, argument: Argument, number: int) -> int:
 
 
 def _as_number(address: str, argument: Argument, value: object) -> float:
-    number = _float_of(value)
+    number = number_of(value)
     if number is None or not math.isfinite(number):
         shown = repr(value) if isinstance(value, (str, int, float)) else type(value).__name__
         raise ValueError(f"{address}: {argument.name} must be a finite number, got {shown:.60}")
     return number
 
 
-def _float_of(value: object) -> float | None:
+def number_of(value: object) -> float | None:
     """The number that an OSC argument or a numeric string stands for."""
     if not isinstance(value, (int, float, str)) or (isinstance(value, str) and "_" in value):
         return None
@@ -255,7 +348,7 @@ def _float_of(value: object) -> float | None:
 
 
 def _is_zero(value: object) -> bool:
-    return _float_of(value) == 0.0
+    return number_of(value) == 0.0
 
 
 def _wanted(address: Address) -> str:

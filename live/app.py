@@ -17,7 +17,7 @@ import numpy as np
 from engine.errors import UserError
 from engine.link import Floats
 from live import control
-from live.addresses import Message, Value
+from live.addresses import OF_THE_STAGE, Message, Value
 from live.cadence import Cadence, Orders, budget
 from live.captions import Captions
 from live.clock import Clock, Outlook, Pacer
@@ -25,16 +25,21 @@ from live.codecs import From
 from live.cuda import Cuda, Gpu
 from live.ensemble import Ensemble
 from live.faults import Faults
+from live.feedback import feedback
 from live.gpus import Sample
 from live.interop import FramePaths
 from live.keyboard import Keyboard
 from live.keys import Resolved
+from live.levels import eased
 from live.overlay.overlay import Gauges, Overlay
 from live.prompter import Prompt, Prompter
+from live.recast import Wish, coming_key
+from live.relist import relisted
+from live.reload import Editing, Reload
 from live.rerun import FADE_OUT
 from live.scene import Scene
 from live.setlist import SetList, programme
-from live.show import Programme, Show, eased
+from live.show import Programme, Show
 from live.source import Frame, Request, Source
 from live.statistics import Statistics
 from live.take import State, opening
@@ -47,6 +52,7 @@ log = logging.getLogger(__name__)
 
 SECOND = 1_000_000_000
 VSYNC_SLACK = 0.25  # see Pacer
+MOST_SAID = 100  # different messages that could not be obeyed
 
 
 class Output(Protocol):
@@ -80,8 +86,25 @@ class Output(Protocol):
     def operator(self, text: str) -> None:
         """Tell the operator, where the audience does not see it."""
 
+    @property
+    def fullscreen(self) -> bool:
+        """Whether it fills a monitor."""
+
+    @property
+    def monitor(self) -> str:
+        """The name of the one it is on, "" without."""
+
     def toggle_fullscreen(self) -> None:
         """Full screen and back."""
+
+    def go_fullscreen(self) -> None:
+        """Fill the monitor that it is on."""
+
+    def go_windowed(self) -> None:
+        """Fill none."""
+
+    def move_to(self, monitor: str) -> None:
+        """To another monitor, by number or name. Raises ValueError where there is none such."""
 
 
 class Desk(Protocol):
@@ -127,6 +150,9 @@ class Journal(Protocol):
     def keys(self, cue: int, resolved: Resolved) -> None:
         """The keys of a cue are known."""
 
+    def relisted(self, at: int, setlist: SetList) -> None:
+        """Another set list took over."""
+
     def obeyed(self, at: int, message: Message, *, heard: bool = False) -> None:
         """A message took effect; `heard` from the desk."""
 
@@ -138,6 +164,13 @@ class Journal(Protocol):
 
     def ends(self, at: int) -> None:
         """The show will have faded out then."""
+
+
+class Wishing(Protocol):
+    """What makes set lists as a desk wants them: `live.wishes.Wishes`."""
+
+    def wish(self, wish: Wish, setlist: SetList, at: int) -> None:
+        """Want something of the set list that is performed."""
 
 
 class Pulse(Protocol):
@@ -153,7 +186,8 @@ class Stage:
     `seconds` ends the show that long after its first generated frame; None plays on until somebody
     ends it. `holding` is a picture, uint8 [height, width, 4], shown until the first frame.
     `resumed` is where a take has ended, to go on from instead of a cue's beginning; `gauges` what
-    the overlay's GPU monitor reads, for the journal.
+    the overlay's GPU monitor reads, for the journal; `edits` tells of a set list that was saved
+    meanwhile, and of what `wishes` was told that the desk wants of it.
     """
 
     def __init__(
@@ -171,20 +205,20 @@ class Stage:
         gauges: Gauges | None = None,
         journal: Journal | None = None,
         pulse: Pulse | None = None,
+        edits: Editing | None = None,
+        wishes: Wishing | None = None,
         resumed: State | None = None,
         holding: np.ndarray | None = None,
         gpu: Gpu | None = None,
         cue: int = 0,
         seconds: float | None = None,
     ) -> None:
-        self.setlist = setlist
+        self._perform(setlist)
         self.ensemble = ensemble
         self.output = output
         self.clock = clock
         self.statistics = statistics
         self.faults = Faults()
-        self.programme = programme(setlist)
-        self._networks = [each.network for each in setlist.cues]
         # Either waits until there is a picture.
         first = resumed or State(opening(setlist, cue), 0, plays=True)
         self.show, self._plays = first.show, first.plays
@@ -193,6 +227,8 @@ class Stage:
         self._tape = tape
         self._journal = journal
         self._pulse = pulse
+        self._wishes = wishes
+        self._reload = None if edits is None else Reload(edits, ensemble, prompter.say)
         self._journalled: set[Path] = set()  # networks...
         self._journalled_cues: set[int] = set()
         self._journalled_sample: Sample | None = None
@@ -210,6 +246,7 @@ class Stage:
             at=first.at,
         )
         self.compositor = self.scene.compositor
+        self._said: set[str] = set()  # of what could not be obeyed
         self._told_film = ""  # that the operator knows of
         self._told: set[Path] = set()  # refused networks that the operator knows of
         self._keyboard = Keyboard()
@@ -257,6 +294,7 @@ class Stage:
             self._compose,  # pictures, cross-fade, fit and master become the program picture
             self._lay_over,  # terminal, GPU monitor or the whole desktop over it
             self._record,  # the recorder is shown what it wants of that
+            self._tell,  # desks that have subscribed hear how it goes
         )
         drawn = self.clock.now()
         work = drawn - self.presented_at - waited
@@ -306,6 +344,8 @@ class Stage:
     # The steps, in their order
 
     def _hear(self, at: int) -> None:
+        if self._reload is not None:
+            self._relist(self._reload, at)
         for key in self.output.poll():
             message = self._keyboard.read(key, self.show, at)
             if message is not None:
@@ -322,10 +362,13 @@ class Stage:
     def _tend(self, at: int) -> None:
         now = at + self._began
         due = self._network(self.show.voice.cue)
+        if self._reload is not None:
+            self._reload.tend(self.show, at)
         self.scene.tend(self.show, at)
         following = control.upcoming(self.show, self.programme)
         next_up = due if following is None else self._network(following)
         self.ensemble.tend(due, self.scene.shown, next_up, now)
+        self._told &= self.ensemble.refused.keys()
         for network in self.ensemble.refused.keys() - self._told:
             self._told.add(network)
             why = self.ensemble.refused[network]
@@ -360,7 +403,8 @@ class Stage:
             source = self.ensemble.source(network)
             if source is not None:
                 size = self._size(source, at)
-                source.ask(Request(seen_at, ws, self.show.noise, size, budget(self._pacer.period)))
+                noise = self.show.noise.at(seen_at)
+                source.ask(Request(seen_at, ws, noise, size, budget(self._pacer.period)))
                 # Not when the turn began: what the stage has done in it is not the engine's.
                 sent = self.clock.now()
                 self._orders.setdefault(network, Orders()).asked(seen_at, self._turns, sent)
@@ -440,6 +484,14 @@ class Stage:
                 "out/record", (int(status.recording), status.frames, status.text), at
             )
 
+    def _tell(self, at: int) -> None:
+        if self._desk is None:
+            return
+        sample = None if self._gauges is None else self._gauges.latest
+        interval = self._outlook.interval
+        for address, args in feedback(self.show, at, self.programme, interval, sample):
+            self._desk.publish(address, args, at)
+
     def _count(self, work: int) -> None:
         now = self.presented_at = self.clock.now()
         self._outlook.presented(now)
@@ -471,12 +523,36 @@ class Stage:
 
     # What the steps are made of
 
+    def _perform(self, setlist: SetList) -> None:
+        self.setlist = setlist
+        self.programme = programme(setlist)
+        self._networks = [each.network for each in setlist.cues]
+
+    def _relist(self, reload: Reload, at: int) -> None:
+        """Go on with the set list that was saved, if it is ready and its beat has come."""
+        due = reload.due(self.show, at)
+        if due is None:
+            return
+        moment, saved = due
+        before = self.setlist
+        self.show = relisted(self.show, before, saved.setlist, moment)
+        self.ensemble.take_over()
+        self._perform(saved.setlist)
+        self._captions.relist(self.setlist, self.programme)
+        self.scene.relist(self.setlist)
+        if self._journal is not None:
+            self._journal.relisted(moment, self.setlist)
+            for latent, sha256 in saved.latents.items():
+                self._journal.file("latent", latent, sha256)
+            self._journalled_cues.clear()
+        reload.tell(before, self.setlist)
+
     def _obey(self, message: Message, at: int, *, heard: bool = False) -> bool:
         """Whether it could be obeyed."""
         if message.address == "quit":
             self.end()
-        elif message.address == "fullscreen":
-            self.output.toggle_fullscreen()
+        elif message.address in OF_THE_STAGE:
+            return self._direct(message, at)
         elif message.address == "help":
             self._prompter.help()
         elif message.address == "record":
@@ -486,13 +562,68 @@ class Stage:
             try:
                 self.show = control.apply(self.show, message, at, self.programme)
             except ValueError as error:  # a cue that does not exist, a tempo out of range
-                log.warning("%s: %s", message.address, error)
+                self._say_once(f"{message.address}: {error}")
                 return False
             if self._tape is not None:
                 _instruct(self._tape, message, at)
             if self._journal is not None:
                 self._journal.obeyed(at, message, heard=heard)
         return True
+
+    def _direct(self, message: Message, at: int) -> bool:
+        """Whether window or set list could be as a message says; the key F says nothing: toggle."""
+        output = self.output
+        if message.address in ("network", "key/seed"):
+            return self._want(message, at)
+        if message.address == "monitor":
+            try:
+                output.move_to(str(message.args[0]))
+            except ValueError as error:
+                self._say_once(f"monitor: {error}")
+                return False
+        elif not message.args:
+            output.toggle_fullscreen()
+        elif not message.args[0]:
+            output.go_windowed()
+        elif not output.fullscreen:
+            output.go_fullscreen()
+        return True
+
+    def _want(self, message: Message, at: int) -> bool:
+        """Whether it can be tried to make the set list as a message wants it."""
+        if self._wishes is None:
+            self._say_once(f"{message.address}: this set list is performed as it is")
+            return False
+        cue, first = self.show.voice.cue, message.args[0]
+        if message.address == "network":
+            wish = Wish(cue, network=str(first))
+        else:
+            key = int(message.args[1]) - 1 if len(message.args) > 1 else self._coming_key(at)
+            wish = Wish(cue, key=key, seed=int(first))
+        self._wishes.wish(wish, self.setlist, at)
+        return True
+
+    def _coming_key(self, at: int) -> int:
+        facts = self.programme[self.show.voice.cue]
+        beat = control.position(self.show, at, self.programme) * facts.duration
+        return coming_key(self.setlist.cues[self.show.voice.cue], beat)
+
+    @property
+    def network_name(self) -> str:
+        """The name of the network's file that the cue is performed on."""
+        return self._network(self.show.voice.cue).name
+
+    def coming_seed(self) -> int | None:
+        """The seed of the key that `key/seed` would change now; None where that is a latent."""
+        at = self.show_time(self.clock.now())
+        show = control.advance(self.show, at, self.programme)
+        return self.setlist.cues[show.voice.cue].keys[self._coming_key(at)].seed
+
+    def _say_once(self, text: str) -> None:
+        """A desk that floods is not to push the operator's other lines away."""
+        if text not in self._said and len(self._said) < MOST_SAID:
+            self._said.add(text)
+            log.warning("%s", text)
 
     def _records(self, tap: From) -> bool:
         """Whether that is what is recorded, and there is a picture."""

@@ -5,7 +5,8 @@ named. upload, composite and present are the stage's own work for one frame of t
 at 1280x720, and upload and composite that for a picture as large as the named network's as well;
 interval is the time between two frames at 30 a second, with the engine performing and stopped, and
 while a cue on another network is prepared, comes and fades in. For overlay see
-`live.overlay_bench`, for record `live.record_bench`. osc_to_frame is the way of a message from a
+`live.overlay_bench`, for record `live.record_bench`, for what a desk costs `live.osc_bench`.
+osc_to_frame is the way of a message from a
 desk's socket to the first picture that obeys it: psi, which takes a new frame from the engine, and
 master, which the stage does by itself. It is sent at a random moment of a frame to the paused show,
 whose W+ then changes only because of it.
@@ -42,6 +43,7 @@ from live.engine_bench import EngineOptions, measure
 from live.ensemble import Ensemble
 from live.offscreen import Offscreen
 from live.osc import OscServer, encode
+from live.osc_bench import TimedDesk, route_rows, storm_rows
 from live.outfile import check_writable, write_json
 from live.overlay_bench import overlay_rows
 from live.prompter import Prompter
@@ -122,7 +124,7 @@ def _show_rows(
     offscreen: Offscreen, prompter: Prompter, device: str, side: int
 ) -> tuple[list[Row], NetworkFacts]:
     """What is measured with the bundled show."""
-    with OscServer("127.0.0.1:0") as desk, ExitStack() as closing:
+    with TimedDesk("127.0.0.1:0") as desk, ExitStack() as closing:
         folder = Path(closing.enter_context(TemporaryDirectory()))
         tape = TimedTape(offscreen, folder, FPS)
         closing.callback(tape.close, timeout_s=10.0)
@@ -141,6 +143,7 @@ def _show_rows(
             ]
         rows += _interval_rows(stage)
         rows += record_rows(tape, partial(_turn, stage))
+        rows += route_rows() + storm_rows(desk, partial(_interval, stage))
         return rows + _osc_rows(stage, desk), facts
 
 

@@ -51,6 +51,12 @@ class Captions:
         self._asked: dict[int, Show] = {}  # by the frame's show time, oldest first
         self._taken: dict[Path, _Taken] = {}
 
+    def relist(self, setlist: SetList, programme: Programme) -> None:
+        """Another set list is performed: frames that were asked for in the old one say nothing."""
+        self._setlist, self._programme = setlist, programme
+        self._asked.clear()
+        self._taken.clear()
+
     def asked(self, show_time: int, show: Show) -> None:
         """Frames for that show time (ns) were asked for."""
         self._asked[show_time] = show
@@ -100,7 +106,7 @@ class Captions:
             cues=len(self._setlist.cues),
             beat=within(main.beat, self._programme[main.cue]),
             bpm=show.transport.bpm,
-            psi=show.psi,
+            psi=show.psi.at(at),
             weights=self._weights(readings),
             ws=ws,
             w_avg=facts.w_avg,

@@ -16,6 +16,7 @@ from engine.errors import UserError
 from live import cli_options as opt
 from live.cli_project import project
 from live.codecs import TAPS
+from live.osc_cli import app as osc_app
 from live.overlay.state import NAMES
 from live.performance import Options, perform, place
 from live.setlist import SetList, bundled, load_setlist
@@ -30,6 +31,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+app.add_typer(osc_app, name="osc")
 
 HANDED_OVER: dict[str, Any] = {
     "add_help_option": False,
@@ -114,6 +117,7 @@ def play(
     size: opt.Size = "1280x720",
     fps: opt.Fps = None,
     osc: opt.Osc = None,
+    desk: opt.Desk = None,
     cue: opt.Cue = None,
     device: opt.Device = "auto",
     overlay: opt.Overlay = None,
@@ -135,8 +139,8 @@ def play(
     """Perform a set list, on the projector or without a display.
 
     Keys: space plays and pauses, arrows and 1-9 choose cues, T taps the tempo, B is blackout,
-    Z freezes, O goes through the overlays, R records, F is full screen, H tells the rest, Esc
-    twice ends the show.
+    P is panic and back, Z freezes, O goes through the overlays, R records, F is full screen, H
+    tells the rest, Esc twice ends the show. A set list that is saved takes over on the next beat.
     """
     options = Options(
         monitor=monitor,
@@ -144,6 +148,7 @@ def play(
         size=_size(size),
         fps=fps,
         osc=osc,
+        desk=desk,
         cue=cue,
         device=device,
         overlay=overlay,
@@ -161,7 +166,7 @@ def play(
         stats=stats,
     )
     if options.resume is not None:
-        performed = options.resume.setlist
+        performed = options.resume.setlists[-1]
     else:
         performed = bundled() if setlist is None else load_setlist(setlist)
     if watch:

@@ -104,6 +104,13 @@ Osc: TypeAlias = Annotated[
     str | None,
     typer.Option(metavar="HOST:PORT", help="Where to listen for the desk, over the set list."),
 ]
+Desk: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="What the desk's messages mean: a desk that comes with Anthesis, or a file.",
+    ),
+]
 Cue: TypeAlias = Annotated[
     str | None, typer.Option(metavar="NAME|N", help="The cue to begin with.")
 ]

@@ -8,22 +8,34 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
-from live.addresses import ADDRESSES, Address, Argument, Message, Value, coerce
+from live import tempo
+from live.addresses import (
+    ADDRESSES,
+    OF_THE_STAGE,
+    Address,
+    Argument,
+    Message,
+    Value,
+    coerce,
+)
+from live.glide import pulled
 from live.overlay import state as overlay
 from live.overlay.state import NAMES, PANES, OverlayState, PaneName, Place
 from live.show import (
     CueFacts,
     Programme,
-    Ramp,
     Reading,
     Show,
     Voice,
     advance,
+    beginning,
     enter,
     find_cue,
     upcoming,
 )
-from live.transport import BEATS_A_BAR, BPM_HIGH, BPM_LOW, Transport
+from live.slew import Ramp
+from live.tempo import Led, Tempo
+from live.transport import BPM_HIGH, BPM_LOW
 
 __all__ = [
     "ADDRESSES",
@@ -38,6 +50,7 @@ __all__ = [
     "apply",
     "coerce",
     "position",
+    "target_of",
     "upcoming",
     "value_of",
     "within",
@@ -57,6 +70,11 @@ def apply(show: Show, message: Message, at: int, programme: Programme) -> Show:
         raise ValueError(f"{message.address}: no such address")
     if known.kind == "value" and not message.args:
         return show
+    if message.address in _BEATS:
+        led, transport = _BEATS[message.address](
+            (show.tempo, show.transport), message.args, at, max(message.age_ns, 0)
+        )
+        return replace(show, tempo=led, transport=transport)
     return _ACTIONS[message.address](show, message.args, at, programme)
 
 
@@ -66,44 +84,75 @@ def value_of(show: Show, address: str, at: int, programme: Programme) -> tuple[V
     Raises ValueError for an address that holds no value.
     """
     known = ADDRESSES.get(address)
-    if known is None or known.kind != "value":
+    if known is None or known.kind != "value" or address in OF_THE_STAGE:
         raise ValueError(f"{address}: has no value")
     return _ANSWERS[address](advance(show, at, programme), at, programme)
 
 
+def target_of(show: Show, address: str, at: int, programme: Programme) -> tuple[Value, ...]:
+    """What an address was last set to, which may not have been reached yet; see `value_of`."""
+    ramp = {"psi": show.psi, "noise": show.noise, "master": show.master}.get(address)
+    return value_of(show, address, at, programme) if ramp is None else (ramp.target,)
+
+
 _Args: TypeAlias = tuple[Value, ...]
 _Action: TypeAlias = Callable[[Show, _Args, int, Programme], Show]
-_Operation: TypeAlias = Callable[[Transport, _Args, int], Transport]
+_Lead: TypeAlias = Callable[[Led, _Args, int], Led]
 
 
-def _transport(operate: _Operation) -> _Action:
-    """An action that changes nothing but the transport."""
-    return lambda show, args, at, programme: replace(
-        show, transport=operate(show.transport, args, at)
-    )
+def _tempo(lead: _Lead) -> _Action:
+    """An action that changes nothing but the transport, and who leads it."""
+
+    def act(show: Show, args: _Args, at: int, programme: Programme) -> Show:
+        led, transport = lead((show.tempo, show.transport), args, at)
+        return replace(show, tempo=led, transport=transport)
+
+    return act
 
 
-def _beat(transport: Transport, args: _Args, at: int) -> Transport:
-    """Aligned to the nearest beat whatever its number: a desk's beat button always sends 1."""
-    if len(args) > 1:
-        transport = transport.with_bpm(float(args[1]), at)
-    return transport.aligned(1.0, 0.0, at)
+def _bpm(led: Led, args: _Args, at: int) -> Led:
+    return tempo.said(led, float(args[0]), at)
 
 
-def _play(transport: Transport, args: _Args, at: int) -> Transport:
-    return transport.play(at) if args[0] else transport.pause(at)
+def _norm(led: Led, args: _Args, at: int) -> Led:
+    return tempo.said(led, BPM_LOW + float(args[0]) * (BPM_HIGH - BPM_LOW), at)
+
+
+def _beat(led: Led, args: _Args, at: int, age: int) -> Led:
+    """Of whatever number: a desk's beat button always sends 1."""
+    return tempo.beat(led, float(args[1]) if len(args) > 1 else None, at, age)
+
+
+_BEATS: Mapping[str, Callable[[Led, _Args, int, int], Led]] = {
+    "tempo/beat": _beat,
+    "tempo/downbeat": lambda led, args, at, age: tempo.downbeat(led, at, age),
+    "tempo/phase": lambda led, args, at, age: tempo.phase(led, float(args[0]), at, age),
+}
+"""What a desk's clock says: it was so when it was received, and not when the frame heard of it."""
+
+
+def _play(show: Show, args: _Args, at: int, programme: Programme) -> Show:
+    if bool(args[0]) == show.transport.playing:
+        return show
+    transport = show.transport.play(at) if args[0] else show.transport.pause(at)
+    return replace(show, transport=transport, tempo=_released(show, at))
+
+
+def _released(show: Show, at: int) -> Tempo:
+    return tempo.released((show.tempo, show.transport), at)
 
 
 def _stop(show: Show, args: _Args, at: int, programme: Programme) -> Show:
     transport = show.transport.pause(at)
-    voice = Voice(show.voice.cue, origin=transport.anchor_beat, since_ns=at)
-    return replace(show, transport=transport, voice=voice)
+    voice = beginning(programme, show.voice.cue, transport.anchor_beat, at)
+    return replace(show, transport=transport, tempo=_released(show, at), voice=voice)
 
 
 def _speed(show: Show, args: _Args, at: int, programme: Programme) -> Show:
     speed = float(args[0])
     turned = (speed < 0.0) != (show.transport.speed < 0.0)
-    changed = replace(show, transport=show.transport.with_speed(speed, at))
+    transport = show.transport.with_speed(speed, at)
+    changed = replace(show, transport=transport, tempo=_released(show, at))
     if not turned:
         return changed
     outgoing = tuple(
@@ -120,27 +169,38 @@ def _turned(voice: Voice, show: Show, at: int, programme: Programme) -> Voice:
     facts = programme[voice.cue]
     if facts.ending == "loop" or voice.held is not None:
         return voice
-    beat = min(max(voice.beat(show.transport, at), 0.0), facts.duration)
-    origin = show.transport.beat_at(at) - beat
-    return replace(voice, origin=origin, since_ns=at, arrived=False)
+    beat = voice.beat(show.transport, at)
+    past = beat - min(max(beat, 0.0), facts.duration)
+    return replace(voice, origin=voice.origin + past, since_ns=at, arrived=False)
 
 
 def _position(show: Show, args: _Args, at: int, programme: Programme) -> Show:
-    beat = float(args[0]) * programme[show.voice.cue].duration
-    origin = show.transport.beat_at(at) - beat
-    held = None if show.voice.held is None else beat
-    return replace(show, voice=Voice(show.voice.cue, origin, at, held))
+    voice, facts = show.voice, programme[show.voice.cue]
+    wanted = float(args[0]) * facts.duration
+    origin = show.transport.beat_at(at) - wanted
+    held = None if voice.held is None else wanted
+    moved = Voice(voice.cue, origin, at, held, follows=voice.follows)
+    if show.drive != "direct":
+        place = within(voice.beat(show.transport, at), facts)
+        glide = pulled(voice.glide, place - wanted, at, show.drive)
+        moved = replace(moved, glide=glide, spring=voice.spring)
+    return replace(show, voice=moved)
 
 
 def _hold(show: Show, args: _Args, at: int, programme: Programme) -> Show:
     voice = show.voice
     if bool(args[0]) == (voice.held is not None):
         return show
-    beat = voice.beat(show.transport, at)
+    now, follows = show.transport.beat_at(at), voice.follows
     if args[0]:
-        return replace(show, voice=replace(voice, held=beat, since_ns=at))
-    origin = show.transport.beat_at(at) - beat
-    return replace(show, voice=replace(voice, held=None, origin=origin, since_ns=at))
+        beat = voice.beat(show.transport, at)
+        left = None if follows is None else follows - now
+        held = replace(voice, held=beat, since_ns=at, glide=None, follows=left)
+        return replace(show, voice=held)
+    origin = now - voice.line(show.transport, at)
+    follows = None if follows is None else follows + now
+    released = replace(voice, held=None, origin=origin, since_ns=at, follows=follows)
+    return replace(show, voice=released)
 
 
 def _go(show: Show, args: _Args, at: int, programme: Programme) -> Show:
@@ -169,6 +229,23 @@ def _enter_now(show: Show, cue: int, at: int, programme: Programme) -> Show:
 def _fade(show: Show, args: _Args, at: int, programme: Programme) -> Show:
     target, seconds = float(args[0]), float(args[1])
     return replace(show, master=Ramp(target, show.master.at(at), at, round(seconds * 1e9)))
+
+
+def _seconds(args: _Args) -> float:
+    """How long a level is to take, where that was said."""
+    return float(args[1]) if len(args) > 1 else 0.0
+
+
+def _psi(show: Show, args: _Args, at: int, programme: Programme) -> Show:
+    return replace(show, psi=show.psi.to(float(args[0]), at, _seconds(args)))
+
+
+def _noise(show: Show, args: _Args, at: int, programme: Programme) -> Show:
+    return replace(show, noise=show.noise.to(float(args[0]), at, _seconds(args)))
+
+
+def _master(show: Show, args: _Args, at: int, programme: Programme) -> Show:
+    return replace(show, master=show.master.to(float(args[0]), at, _seconds(args)))
 
 
 _Change: TypeAlias = Callable[[OverlayState, _Args, int], OverlayState]
@@ -202,17 +279,13 @@ def _pane_actions(pane: PaneName) -> dict[str, _Action]:
 
 
 _ACTIONS: Mapping[str, _Action] = {
-    "tempo/bpm": _transport(lambda t, args, at: t.with_bpm(float(args[0]), at)),
-    "tempo/norm": _transport(
-        lambda t, args, at: t.with_bpm(BPM_LOW + float(args[0]) * (BPM_HIGH - BPM_LOW), at)
-    ),
-    "tempo/tap": _transport(lambda t, args, at: t.tapped(at)),
-    "tempo/nudge": _transport(lambda t, args, at: t.nudged(float(args[0]), at)),
-    "tempo/mult": _transport(lambda t, args, at: t.multiplied(float(args[0]), at)),
-    "tempo/beat": _transport(_beat),
-    "tempo/downbeat": _transport(lambda t, args, at: t.aligned(BEATS_A_BAR, 0.0, at)),
-    "tempo/phase": _transport(lambda t, args, at: t.aligned(1.0, float(args[0]), at)),
-    "play": _transport(_play),
+    "tempo/bpm": _tempo(_bpm),
+    "tempo/norm": _tempo(_norm),
+    "tempo/tap": _tempo(lambda led, args, at: tempo.tapped(led, at)),
+    "tempo/nudge": _tempo(lambda led, args, at: tempo.nudged(led, float(args[0]), at)),
+    "tempo/mult": _tempo(lambda led, args, at: tempo.multiplied(led, float(args[0]), at)),
+    "tempo/source": _tempo(lambda led, args, at: tempo.chosen(led, str(args[0]), at)),
+    "play": _play,
     "stop": _stop,
     "speed": _speed,
     "position": _position,
@@ -220,12 +293,14 @@ _ACTIONS: Mapping[str, _Action] = {
     "cue/next": _next,
     "cue/back": _back,
     "cue/hold": _hold,
-    "psi": lambda show, args, at, programme: replace(show, psi=float(args[0])),
-    "noise": lambda show, args, at, programme: replace(show, noise=float(args[0])),
-    "master": lambda show, args, at, programme: replace(show, master=Ramp(float(args[0]))),
+    "psi": _psi,
+    "noise": _noise,
+    "master": _master,
     "blackout": lambda show, args, at, programme: replace(show, blackout=bool(args[0])),
     "freeze": lambda show, args, at, programme: replace(show, frozen=bool(args[0])),
     "fade": _fade,
+    "panic": lambda show, args, at, programme: replace(show, panic=show.panic.pressed(at)),
+    "panic/undo": lambda show, args, at, programme: replace(show, panic=show.panic.undone(at)),
     "overlay": _overlay(_switch),
     "overlay/visible": _overlay(lambda state, args, at: overlay.shown(state, bool(args[0]), at)),
     "overlay/opacity": _overlay(
@@ -234,7 +309,7 @@ _ACTIONS: Mapping[str, _Action] = {
     **{address: action for pane in PANES for address, action in _pane_actions(pane).items()},
     # What follows changes nothing of the show: the stage and the desk's server do it.
     **dict.fromkeys(
-        ("record/start", "record/stop", "record/marker", "ping", "subscribe"),
+        ("record/start", "record/stop", "record/marker", "ping", "subscribe", *OF_THE_STAGE),
         lambda show, args, at, programme: show,
     ),
 }
@@ -253,10 +328,6 @@ def within(beat: float, facts: CueFacts) -> float:
     return min(max(beat, 0.0), facts.duration)
 
 
-def _remaining(ramp: Ramp, at: int) -> float:
-    return max(ramp.start_ns + ramp.duration_ns - at, 0) / 1e9
-
-
 _Answer: TypeAlias = Callable[[Show, int, Programme], tuple[Value, ...]]
 
 
@@ -272,16 +343,17 @@ _ANSWERS: Mapping[str, _Answer] = {
     "tempo/bpm": lambda show, at, _: (show.transport.bpm,),
     "tempo/norm": lambda show, at, _: ((show.transport.bpm - BPM_LOW) / (BPM_HIGH - BPM_LOW),),
     "tempo/phase": lambda show, at, _: (show.transport.beat_at(at) % 1.0,),
+    "tempo/source": lambda show, at, _: (show.tempo.alone or "auto",),
     "play": lambda show, at, _: (int(show.transport.playing),),
     "speed": lambda show, at, _: (show.transport.speed,),
     "position": lambda show, at, programme: (position(show, at, programme),),
     "cue/hold": lambda show, at, _: (int(show.voice.held is not None),),
-    "psi": lambda show, at, _: (show.psi,),
-    "noise": lambda show, at, _: (show.noise,),
+    "psi": lambda show, at, _: (show.psi.at(at),),
+    "noise": lambda show, at, _: (show.noise.at(at),),
     "master": lambda show, at, _: (show.master.at(at),),
     "blackout": lambda show, at, _: (int(show.blackout),),
     "freeze": lambda show, at, _: (int(show.frozen),),
-    "fade": lambda show, at, _: (show.master.target, _remaining(show.master, at)),
+    "fade": lambda show, at, _: (show.master.target, show.master.remaining(at)),
     "overlay": lambda show, at, _: (show.overlay.name,),
     "overlay/visible": lambda show, at, _: (int(show.overlay.visible),),
     "overlay/opacity": lambda show, at, _: (show.overlay.opacity,),

@@ -50,6 +50,23 @@ def open_socket(listen: str) -> socket.socket:
     return opened
 
 
+def open_listener(udp: socket.socket) -> socket.socket | None:
+    """A socket that hears TCP where another hears UDP; None where that port is taken."""
+    listener = socket.socket(udp.family, socket.SOCK_STREAM)
+    try:
+        if sys.platform == "win32":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:  # a desk that was connected a minute ago must not keep the port from the next show
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(udp.getsockname())
+        listener.listen(8)
+    except OSError:
+        listener.close()
+        return None
+    listener.setblocking(False)
+    return listener
+
+
 def _why_not(host: str, port: int, error: OSError) -> str:
     elsewhere = "or listen elsewhere with --osc HOST:PORT"
     if error.errno == errno.EADDRINUSE:

@@ -26,22 +26,83 @@ Start = Callable[[Path, Iterable[Seed], int], Source]
 """Begins to make pictures with a network: its file, the seeds to map, the clock in ns."""
 
 
-class Ensemble:
-    """Every network of a set list, each with an engine only while it is needed."""
+class Score:
+    """The paths of a set list's cues, as far as their seeds are mapped."""
 
-    def __init__(self, setlist: SetList, start: Start) -> None:
-        self._setlist = setlist
-        self._start = start
-        self._playing: dict[Path, Source] = {}
-        self._paths: dict[int, Morph] = {}
+    def __init__(self, setlist: SetList) -> None:
+        self.setlist = setlist
+        self.paths: dict[int, Morph] = {}
         self.resolved: dict[int, keys.Resolved] = {}  # the keys of cues that have a path
         self._fitting: set[Path] = set()
+
+    def network(self, cue: int) -> Path:
+        """That of a cue."""
+        return self.setlist.cues[cue].network
+
+    def seeds(self, network: Path) -> set[Seed]:
+        """What a network has to map."""
+        return set[Seed]().union(*(keys.wanted(cue) for _, cue in self._cues(network)))
+
+    def fit(self, network: Path, facts: NetworkFacts) -> None:
+        """See that all keys of a network's cues fit it, once. Raises UserError.
+
+        So a key that does not fit is found before the show begins and not when its cue comes.
+        """
+        if network not in self._fitting:
+            for _, cue in self._cues(network):
+                keys.fit(cue, facts)
+            self._fitting.add(network)
+
+    def build(
+        self, network: Path, source: Source, facts: NetworkFacts, most: int | None = None
+    ) -> None:
+        """Build the paths of a network's cues whose seeds are mapped, so many of them at the most.
+
+        Raises UserError.
+        """
+        self.fit(network, facts)
+        ready = [
+            (number, cue)
+            for number, cue in self._cues(network)
+            if number not in self.paths and keys.wanted(cue) <= source.mapped.keys()
+        ]
+        for number, cue in ready[:most]:
+            self.resolved[number] = keys.resolve(cue, facts, source.mapped)
+            self.paths[number] = keys.path_through(cue, self.resolved[number])
+
+    def _cues(self, network: Path) -> list[tuple[int, Cue]]:
+        return [(n, cue) for n, cue in enumerate(self.setlist.cues) if cue.network == network]
+
+
+class Ensemble:
+    """Every network of a set list, each with an engine only while it is needed.
+
+    Another set list can be prepared meanwhile, and take over once its paths are there.
+    """
+
+    def __init__(self, setlist: SetList, start: Start) -> None:
+        self._score = Score(setlist)
+        self._coming: Score | None = None  # what is prepared...
+        self._coming_cue = 0  # ...and the cue with which it takes over
+        self.unfit: str | None = None  # why that cannot be performed
+        self._start = start
+        self._playing: dict[Path, Source] = {}
         self._not_beside: set[Path] = set()  # too large to be warmed up beside another
         self.refused: dict[Path, str] = {}  # networks that cannot be performed, and why
         self.facts: NetworkFacts | None = None  # of the first network that performed
         self.hashes: dict[Path, str] = {}  # SHA-256 of every network that performed
         self.restarts = 0  # of engines that are no longer needed
         self.outages: list[Outage] = []  # likewise
+
+    @property
+    def setlist(self) -> SetList:
+        """What is performed."""
+        return self._score.setlist
+
+    @property
+    def resolved(self) -> dict[int, keys.Resolved]:
+        """The keys of cues that have a path."""
+        return self._score.resolved
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -59,7 +120,32 @@ class Ensemble:
 
     def path(self, cue: int) -> Morph | None:
         """The path of a cue, once its network has mapped the cue's seeds."""
-        return self._paths.get(cue)
+        return self._score.paths.get(cue)
+
+    def prepare(self, setlist: SetList, cue: int) -> bool:
+        """Have a set list ready that is to take over with this cue; whether it is.
+
+        Where its network cannot be loaded beside the present one it is as ready as it can be: the
+        last picture bridges the change. Call it until it is; `unfit` says why it never will.
+        """
+        if self._coming is None or self._coming.setlist is not setlist:
+            self._coming, self.unfit = Score(setlist), None
+        self._coming_cue = cue
+        network = self._coming.network(cue)
+        self.unfit = self.unfit or self.refused.get(network)
+        if self.unfit is not None:
+            return False
+        return cue in self._coming.paths or network in self._not_beside
+
+    def take_over(self) -> None:
+        """The set list that was prepared is performed from here on; nothing is refused yet."""
+        assert self._coming is not None
+        self._score, self._coming = self._coming, None
+        self.refused.clear()
+
+    def drop(self) -> None:
+        """What was prepared is not wanted any more."""
+        self._coming, self.unfit = None, None
 
     def tend(self, due: Path, visible: Collection[Path], next_up: Path, now: int) -> None:
         """Once a frame: the network of the cue, those still on screen, the one that comes next."""
@@ -68,9 +154,13 @@ class Ensemble:
         lead = self._playing.get(due)
         wanted = {due, *visible}
         if lead is not None and lead.facts is not None:
-            wanted.add(next_up)
-            if next_up not in {*self._playing, *self.refused, *self._not_beside}:
-                self._begin(next_up, now)
+            soon = [next_up]
+            if self._coming is not None and self.unfit is None:
+                soon.insert(0, self._coming.network(self._coming_cue))
+            wanted |= set(soon)
+            for network in soon:
+                if network not in {*self._playing, *self.refused, *self._not_beside}:
+                    self._begin(network, now)
         elif lead is not None and lead.stillborn:
             wanted = {due}  # it dies as it loads: give it the device to itself
         for network in self._playing.keys() - wanted:
@@ -102,31 +192,32 @@ class Ensemble:
             self._refuse(network, why)
 
     def _begin(self, network: Path, now: int) -> None:
-        seeds = set[Seed]().union(*(keys.wanted(cue) for _, cue in self._cues(network)))
-        source = self._start(network, sorted(seeds, key=str), now)
-        self._playing[network] = source
+        seeds = self._score.seeds(network)
+        self._playing[network] = self._start(network, sorted(seeds, key=str), now)
 
     def _build_paths(self, network: Path, source: Source, facts: NetworkFacts) -> None:
-        """See that the keys fit, once the network is known; build the paths, once seeds are mapped.
-
-        All cues of the network at once: a key that does not fit is found before the show begins
-        and not when its cue comes.
-        """
+        """All cues of the network at once, and those of the set list that is prepared."""
         try:
-            if network not in self._fitting:
-                for _, cue in self._cues(network):
-                    keys.fit(cue, facts)
-                self._fitting.add(network)
-            for number, cue in self._cues(network):
-                if number not in self._paths and keys.wanted(cue) <= source.mapped.keys():
-                    resolved = keys.resolve(cue, facts, source.mapped)
-                    self._paths[number] = keys.path_through(cue, resolved)
-                    self.resolved[number] = resolved
+            self._score.build(network, source, facts)
         except UserError as error:
             self._refuse(network, str(error))
+            return
+        if self._coming is None or self.unfit is not None:
+            return
+        try:
+            self._coming.fit(network, facts)  # before anything is asked of an engine that performs
+            missing = self._coming.seeds(network) - source.mapped.keys()
+            if missing:
+                source.map(sorted(missing, key=str))
+            self._coming.build(network, source, facts, most=1)  # all take longer than a frame
+        except UserError as error:
+            self.unfit = str(error)
 
     def _refuse(self, network: Path, why: str) -> None:
-        self.refused[network] = why
+        if network in {cue.network for cue in self.setlist.cues}:
+            self.refused[network] = why
+        else:  # a mistake in what is prepared, which may be mended
+            self.unfit = why
         self._leave(network)
 
     def _leave(self, network: Path) -> None:
@@ -134,6 +225,3 @@ class Ensemble:
         self.restarts += source.restarts
         self.outages += source.outages
         source.close()
-
-    def _cues(self, network: Path) -> list[tuple[int, Cue]]:
-        return [(n, cue) for n, cue in enumerate(self._setlist.cues) if cue.network == network]

@@ -75,6 +75,10 @@ class Fake:
         frame, self._frame = self._frame, None
         return frame
 
+    def map(self, seeds: Iterable[Seed]) -> None:
+        """Map more, at once."""
+        self.mapped.update({seed: self._map(seed) for seed in seeds})
+
     def share(self, handles: Sequence[bytes], side: int) -> None:
         """There is no GPU."""
         self.shared = Shared("a fake has none")

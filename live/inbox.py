@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-Sender = tuple[str, int]
-"""Host and port, as the socket gives them."""
+if TYPE_CHECKING:
+    from live.osc_tcp import Caller
+
+Sender: TypeAlias = "tuple[str, int] | Caller"
+"""Host and port, as the socket gives them; over a connection also which one it is."""
 
 
 class Datagram(NamedTuple):
@@ -15,6 +18,7 @@ class Datagram(NamedTuple):
 
     data: bytes
     sender: Sender
+    came_ns: int = 0  # when, by the clock of whoever reads it
 
 
 class Inbox:

@@ -11,9 +11,10 @@ space     play, pause              ←  →      cue back, next
 1 … 9     go to that cue           T         tap the tempo
 +  -      tempo up, down by 1      ↑  ↓      double, half tempo
 ,  .      nudge back, ahead        B         blackout
-Z         freeze the picture       O         the next overlay
-R         record, stop recording   F         full screen
-H         this help                Esc Esc   end the show"""
+P         panic, and back          Z         freeze the picture
+O         the next overlay         R         record, stop recording
+F         full screen              H         this help
+Esc Esc   end the show"""
 
 ESCAPE_WITHIN_NS = 2_000_000_000
 NUDGE_BEATS = 1 / 16
@@ -55,6 +56,8 @@ class Keyboard:
             return Message("play", (int(not show.transport.playing),))
         if key == "b":
             return Message("blackout", (int(not show.blackout),))
+        if key == "p":
+            return Message("panic/undo" if show.panic.on else "panic")
         if key == "z":
             return Message("freeze", (int(not show.frozen),))
         if key == "o":

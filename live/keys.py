@@ -5,8 +5,7 @@ W+ arrays here are float32 [num_ws, w_dim] before truncation; the path truncates
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -148,21 +147,47 @@ def _ws(
     return np.broadcast_to(latent, shape)
 
 
-def _read(latent: Path, place: str) -> NDArray[np.float32]:
+def _read(
+    latent: Path, place: str, read: Callable[[Path], NDArray[np.float32]] | None = None
+) -> NDArray[np.float32]:
     try:
-        return latent_of(latent)
+        return (read or latent_of)(latent)
     except UserError as error:
         raise UserError(f"{place}: {error}") from error
 
 
-@cache
+_LATENTS: dict[Path, NDArray[np.float32]] = {}
+"""What was read; see `latent_of`."""
+
+
 def latent_of(path: Path) -> NDArray[np.float32]:
-    """What `read_latent` finds in a file, as it was when first read; not to be written to.
+    """What `read_latent` finds in a file, as it was when last read; not to be written to.
 
     `fit` and `build_path` run on the stage's render thread in the middle of a show, and a disk may
-    take longer than a frame. Besides, a file that changes or goes then no longer matters. As many
-    are kept as the set list names. What cannot be read is tried again.
+    take longer than a frame. Besides, a file that changes or goes then no longer matters until
+    somebody asks to `reread` it. As many are kept as set lists name. What cannot be read is tried
+    again.
     """
+    if path not in _LATENTS:
+        _LATENTS[path] = _fresh(path)
+    return _LATENTS[path]
+
+
+def reread(cues: Sequence[Cue]) -> None:
+    """Read all latents of these cues again, on whatever thread; if one is wrong, none is taken.
+
+    Raises UserError as `check` does.
+    """
+    fresh: dict[Path, NDArray[np.float32]] = {}
+    for cue in cues:
+        for i, key in enumerate(cue.keys):
+            for part in (key, key.mix):
+                if part is not None and part.latent is not None and part.latent not in fresh:
+                    fresh[part.latent] = _read(part.latent, _place(cue, i, key, part), _fresh)
+    _LATENTS.update(fresh)
+
+
+def _fresh(path: Path) -> NDArray[np.float32]:
     latent = read_latent(path)
     latent.flags.writeable = False
     return latent

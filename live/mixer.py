@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from live.show import eased
+from live.levels import eased
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ class Offline:
         overlay: Name | None = None,
     ) -> None:
         self.rerun = Rerun(take, rate, overlay)
-        self._take = take
+        self._chapter = self.rerun.chapters[0]  # that is on screen
         self._engines = Engines(start)
         self._gauges = Recalled()
         self._closing = ExitStack()
@@ -107,7 +107,7 @@ class Offline:
 
     def path(self, cue: int) -> Morph | None:
         """See `live.captions.Known`."""
-        return self.rerun.path(cue)
+        return self._chapter.paths.get(cue)
 
     def frames(self, span: range) -> Iterator[Taken]:
         """The frames of a span, in order; `show_time_ns` is their show time.
@@ -169,11 +169,15 @@ class Offline:
 
     def _tell(self, moment: Moment) -> None:
         """What the scene needs to know of a moment before it is composed."""
+        if moment.chapter is not self._chapter:
+            self._chapter = moment.chapter
+            self._captions.relist(moment.chapter.setlist, moment.chapter.programme)
+            self._scene.relist(moment.chapter.setlist)
         self._captions.asked(moment.at, moment.show)
         for event in moment.heard:
             self._scene.hear(event.message, event.at)
         self._scene.tend(moment.show, moment.at)
-        due = self._take.setlist.cues[moment.show.voice.cue].network
+        due = moment.chapter.networks[moment.show.voice.cue]
         for network in self._there.keys() - {due, *self._scene.shown}:
             del self._there[network]
             self._captions.forget(network)
@@ -273,4 +277,4 @@ def steady(device: str) -> Start:
 
 def _request(moment: Moment, ws: Floats) -> Request:
     """The network's full picture, in whatever time that takes."""
-    return Request(moment.at, ws, moment.show.noise)
+    return Request(moment.at, ws, moment.show.noise.at(moment.at))

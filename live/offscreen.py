@@ -50,8 +50,24 @@ class Offscreen:
     def operator(self, text: str) -> None:
         """Nobody looks at a title here; operator text goes to the terminal."""
 
-    def toggle_fullscreen(self) -> None:
+    @property
+    def fullscreen(self) -> bool:
         """There is no screen to fill."""
+        return False
+
+    @property
+    def monitor(self) -> str:
+        """There is none."""
+        return ""
+
+    def toggle_fullscreen(self) -> None:
+        """See `fullscreen`."""
+
+    go_fullscreen = go_windowed = toggle_fullscreen
+
+    def move_to(self, monitor: str) -> None:
+        """Raises ValueError: there are no monitors to move between."""
+        raise ValueError("the show has no window")
 
     def close(self) -> None:
         """Give everything back."""

@@ -1,10 +1,11 @@
-"""OSC from a desk, over UDP. The only importer of pythonosc.
+"""OSC from a desk, over UDP and TCP. The only importer of pythonosc.
 
 The receiving thread only checks the sender and queues; the frame reads what waits, twice and for
-1 ms at most each. Of python-osc only its messages are used. Its bundles are not: a negative element
-size sends them into an endless loop (1.10.2), and they nest without bound. Its dispatcher is not
-either: it sleeps on time tags from the future. Bundles are obeyed at once here, whatever their time
-tag.
+1 ms at most each. What could not be read in time waits, and of several values for one address that
+wait only the newest is kept, unread. Of python-osc only its messages are used. Its bundles are not:
+a negative element size sends them into an endless loop (1.10.2), and they nest without bound. Its
+dispatcher is not either: it sleeps on time tags from the future. A bundle's messages wait here in a
+schedule until its time; what is late is obeyed at once.
 """
 
 from __future__ import annotations
@@ -18,18 +19,36 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from dataclasses import replace
+from typing import NamedTuple, Self
 
 from pythonosc import osc_message, osc_message_builder
 
-from live.addresses import ADDRESSES, Message, Value, coerce
-from live.control import apply, value_of
-from live.endpoint import contains, default_allow, networks, open_socket, parse_endpoint
+from live.addresses import ADDRESSES, OF_THE_STAGE, Message, Value
+from live.control import value_of
+from live.endpoint import (
+    contains,
+    default_allow,
+    networks,
+    open_listener,
+    open_socket,
+    parse_endpoint,
+)
 from live.inbox import Datagram, Inbox, Sender
-from live.patterns import is_pattern, matching
+from live.osc_packets import DEEPEST_BUNDLE as DEEPEST_BUNDLE
+from live.osc_packets import LARGEST_MESSAGE, Element, MalformedError, elements, parse
+from live.osc_schedule import FURTHEST_NS, IMMEDIATELY, Schedule, unix_ns
+from live.osc_tcp import Caller, Line, Lines
+from live.osc_wire import FramingError
+from live.routes import Meant, Patch, Routes
+from live.settling import Course, settled
 from live.show import Programme, Show
 from live.subscribers import Subscribers
+from live.takeover import Pickups
+from live.tally import Counts as Counts
+from live.tally import Malformation, Tally, total
+from live.trace import Heard, Trace
+from live.trace import Line as TraceLine
 
 log = logging.getLogger(__name__)
 
@@ -38,61 +57,37 @@ BUDGET_NS = 1_000_000
 rest waits."""
 
 LARGEST_DATAGRAM = 65_507
-LARGEST_MESSAGE = 2048
-"""Bytes of one message, also within a bundle. python-osc reads strings byte by byte and copies the
-rest of the message for every number: 65 kB of floats take it 0.2 s, 2 kB of anything 0.2 ms."""
-MOST_ARGUMENTS = 32
-DEEPEST_BUNDLE = 8
 WHOLE = 1472
 """Bytes: what fits one Ethernet frame takes effect in one frame of the show, whatever the budget;
 only larger bundles may be torn apart by it. At 15 us a message this is within 1 ms."""
+OVERRUN_NS = 4_000_000
+"""Of this thread's own work, no more than this for all that: a bundle can be full of patterns that
+are made to take long. A machine that is busy with something else tears none apart."""
+AT_ONCE = 64
+"""Datagrams that are taken from the system before the receiving thread looks at anything else."""
+_SYSTEM_BUFFER = 4 << 20  # bytes of datagrams; systems give what they allow
 
-_READABLE = b"ihfdsSbrmtTFNIc"
 # How python-osc is made to read them. It skips I, S and c, data and all, but an impulse is a press,
 # a symbol a string, a char a code. A float whose bytes are missing it reads as 0, which as a master
 # would be dark: as an integer it is refused, and made a float here.
 _READ_AS = bytes.maketrans(b"IScf", b"Tsii")
 _MOST_LOGGED = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Messages so far; a bundle counts as those in it, a pattern as the addresses it means.
-
-    `received` is the sum of the others and of what still waits:
-    `applied`: handed to the show, questions and the releases of buttons included;
-    `merged`: replaced, before the show saw it, by a newer value for the same address;
-    `refused`: from a sender that is not allowed, to an address unknown here, or one too many;
-    `malformed`: not OSC, or with arguments that the address cannot take.
-    """
-
-    received: int = 0
-    applied: int = 0
-    merged: int = 0
-    refused: int = 0
-    malformed: int = 0
-
-    def asdict(self) -> dict[str, int]:
-        """As the statistics write them."""
-        return asdict(self)
+_HEARD = "out/heard"
+_HEARD_A_FRAME = 4  # lines that are told to those who watch
 
 
 class Received(NamedTuple):
-    """A message and who sent it."""
+    """What a message means, who sent it, and how it came."""
 
-    message: Message
+    meant: Meant
     sender: Sender
+    heard: Heard
+    age_ns: int = 0  # since it came, or was due
 
-
-class _Tally:
-    """Counts that one thread adds to."""
-
-    def __init__(self) -> None:
-        self.received = self.applied = self.merged = self.refused = self.malformed = 0
-
-
-class _MalformedError(Exception):
-    """What arrived is not OSC, or not as we take it."""
+    @property
+    def message(self) -> Message:
+        """What it says; of a change, by how much."""
+        return self.meant.message
 
 
 def encode(address: str, *args: float | int | str) -> bytes:
@@ -103,12 +98,35 @@ def encode(address: str, *args: float | int | str) -> bytes:
     return builder.build().dgram
 
 
-class OscServer:
-    """Hears a desk. Constructing it checks the arguments; `with`, or `start`, opens the socket.
+def read_message(data: bytes) -> tuple[str, list[object]]:
+    """Address and arguments of one message, not of a bundle. Raises MalformedError."""
+    return parse(data, _unusual)
 
-    `listen` is HOST:PORT; port 0 takes a free one. `allow` lists networks (CIDR) of senders; None
-    or empty allows loopback when listening there, and else private networks. `prefix` begins every
-    address. Raises UserError for arguments that cannot be, and for a port that is taken.
+
+def _unusual(address: bytes, tags: bytes, rest: bytes) -> list[object]:
+    """The arguments of a message that has blobs, arrays, time tags and the like."""
+    try:
+        message = osc_message.OscMessage(address + tags.translate(_READ_AS) + rest)
+        read = zip(tags[1:].decode(), message.params, strict=True)
+        return [
+            struct.unpack(">f", struct.pack(">i", arg))[0] if t == "f" else arg for t, arg in read
+        ]
+    except (osc_message.ParseError, ValueError, ArithmeticError, LookupError, TypeError) as error:
+        raise MalformedError("damaged", f"{error}") from None
+    except struct.error as error:
+        raise MalformedError("damaged", f"{error}") from None
+
+
+class OscServer:
+    """Hears a desk. Constructing it checks the arguments; `with`, or `start`, opens the sockets.
+
+    `listen` is HOST:PORT, for UDP and TCP; port 0 takes a free one. `allow` lists networks (CIDR)
+    of senders; None or empty allows loopback when listening there, and else private networks.
+    `prefix` begins every address of the namespace, `patch` says what other messages mean. `wall` is
+    the time of day in ns since 1970, for bundles with a time. Raises UserError for arguments that
+    cannot be, and for a port that is taken.
+
+    `answers` are those to questions that the show's state cannot answer.
     """
 
     def __init__(
@@ -116,31 +134,39 @@ class OscServer:
         listen: str = "127.0.0.1:9000",
         allow: Sequence[str] | None = None,
         prefix: str = "/anthesis",
+        patch: Patch | None = None,
+        wall: Callable[[], int] = time.time_ns,
     ) -> None:
         self._listen = listen
         self._host, self._port = parse_endpoint(listen)
         self._allow_given = bool(allow)
         self._allow = networks(allow or default_allow(self._host))
         self._prefix = "/" + prefix.strip("/") if prefix.strip("/") else ""
-        self._names = {f"{self._prefix}/{name}": name for name in ADDRESSES}
-        self._addresses = tuple(self._names)
-        self._values = {
-            full.encode() for full, name in self._names.items() if ADDRESSES[name].kind == "value"
-        }
+        self._routes = Routes(self._prefix, patch or Patch())
+        self._wall = wall
         self._inbox = Inbox()
+        self._schedule = Schedule()
+        self._pickups = Pickups()
         self._subscribers = Subscribers()
-        self._heard = _Tally()  # by the receiving thread
-        self._read = _Tally()  # by the frame
+        self.answers: dict[str, Callable[[], tuple[Value, ...]]] = {}
+        self.trace: Trace | None = None  # for somebody who watches
+        self._heard = Tally()  # by the receiving thread
+        self._read = Tally()  # by the frame
         self._open: _Opened | None = None
         self._allowed: dict[str, bool] = {}
-        self._logged: set[str] = set()
+        self._logged: set[object] = set()
         self._socket: socket.socket | None = None
+        self._listener: socket.socket | None = None
+        self._lines = Lines()
 
     # Opening and closing
 
     def start(self) -> None:
-        """Open the socket and begin to receive. Raises UserError when it cannot be opened."""
+        """Open the sockets and begin to receive. Raises UserError when UDP cannot be heard."""
         self._socket = open_socket(self._listen)
+        with suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SYSTEM_BUFFER)
+        self._listener = open_listener(self._socket)
         self._wake, self._woken = socket.socketpair()
         self._thread = threading.Thread(target=self._receive, name="osc", daemon=True)
         self._thread.start()
@@ -153,8 +179,12 @@ class OscServer:
             self._woken.close()
             self._socket.close()
             self._socket = None
+            if self._listener is not None:
+                self._listener.close()
+                self._listener = None
+            self._lines.close()
 
-    def __enter__(self) -> OscServer:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -162,7 +192,7 @@ class OscServer:
         self.close()
 
     @property
-    def address(self) -> Sender:
+    def address(self) -> tuple[str, int]:
         """Host and port it listens on. Only while open."""
         assert self._socket is not None
         host, port = self._socket.getsockname()[:2]
@@ -170,26 +200,21 @@ class OscServer:
 
     def describe(self) -> str:
         """Where it listens and to whom, in one line."""
-        host, port = self.address if self._socket is not None else (self._host, self._port)
+        is_open = self._socket is not None
+        host, port = self.address if is_open else (self._host, self._port)
         allowed = ", ".join(map(str, self._allow))
         if not self._allow_given:
             local = all(network.is_loopback for network in self._allow)
             allowed = "this machine only" if local else f"private networks only ({allowed})"
-        return f"OSC: listening on {host}:{port} for {self._prefix or '/'}, to {allowed}"
+        tcp = " (UDP alone, TCP is taken)" if is_open and self._listener is None else ""
+        return f"OSC: listening on {host}:{port}{tcp} for {self._prefix or '/'}, to {allowed}"
 
     # What the frame does
 
     @property
     def counts(self) -> Counts:
         """What has become of everything so far."""
-        heard, read = self._heard, self._read
-        return Counts(
-            heard.received + read.received,
-            heard.applied + read.applied,
-            heard.merged + read.merged,
-            heard.refused + read.refused,
-            heard.malformed + read.malformed,
-        )
+        return total(self._heard, self._read)
 
     def wait(self, timeout: float) -> bool:
         """Wait until there is something to drain, `timeout` seconds at most."""
@@ -201,25 +226,91 @@ class OscServer:
         A question is answered as if the messages before it had been obeyed already.
         """
         messages: list[Message] = []
-        untold: list[Message] = []  # before the next question; obeying costs, so only for one
-        for message, sender in self.drain():
+        course = Course(show, at, programme)
+        for received in self.drain():
+            message, sender = received.message, received.sender
             if message.address == "ping":
+                self._note(sender, received.heard, "answered")
                 self.reply(sender, "pong")
             elif message.address == "subscribe":
+                self._note(sender, received.heard, "subscribed")
                 self._subscribe(sender, message.args, at)
             elif not message.args and ADDRESSES[message.address].kind == "value":
-                show = _told(show, untold, at, programme)
-                untold.clear()
-                self.reply(sender, message.address, value_of(show, message.address, at, programme))
-            else:
-                messages.append(message)
-                untold.append(message)
+                self._answer(received, course)
+            elif (told := self._settle(received, course)) is not None:
+                if told.address.startswith("tempo/"):  # what follows a desk's clock
+                    told = replace(told, age_ns=max(received.age_ns, 0))
+                messages.append(told)
+                course.tell(told)
+        self._tell_heard(at)
         return messages
 
     def publish(self, address: str, args: Sequence[Value], at: int) -> None:
         """Tell those who have subscribed, at show time `at` (ns); may be called in every frame."""
         for who in self._subscribers.due(f"{self._prefix}/{address}", args, at):
             self.reply(who, address, args)
+
+    def drain(
+        self,
+        budget_ns: int = BUDGET_NS,
+        now: Callable[[], int] = time.perf_counter_ns,
+        worked: Callable[[], int] = time.thread_time_ns,
+    ) -> list[Received]:
+        """Read what waits, until the budget is used up; at least one message.
+
+        In the order of arrival, but a value (with arguments) that is followed by another for the
+        same address is left out. Never raises: what cannot be read is counted.
+        """
+        began, work = now(), worked()
+        found: OrderedDict[object, Received] = OrderedDict()
+        while self._open is not None or self._take(began):
+            assert self._open is not None
+            whole = self._open.whole
+            self._read_next(self._open, found, began)
+            if self._open is not None and whole and worked() - work < OVERRUN_NS:
+                continue
+            if now() >= began + budget_ns:
+                break
+        self._read.applied += len(found)
+        return list(found.values())
+
+    def reply(self, sender: Sender, address: str, args: Sequence[float | int | str] = ()) -> None:
+        """Send a message back to where one came from, if that takes no waiting."""
+        packet = encode(f"{self._prefix}/{address}", *args)
+        if isinstance(sender, Caller):
+            line = self._lines.to(sender)
+            if line is not None:
+                line.send(packet)
+        elif self._socket is not None:
+            with suppress(OSError):  # nobody there any more, or no room just now
+                self._socket.sendto(packet, sender)
+
+    def _answer(self, received: Received, course: Course) -> None:
+        address = received.message.address
+        if address in OF_THE_STAGE:
+            value = self.answers[address]() if address in self.answers else ()
+        else:
+            value = value_of(course.show, address, course.at, course.programme)
+        self._note(received.sender, received.heard, "answered")
+        if value:
+            self.reply(received.sender, address, value)
+
+    def _settle(self, received: Received, course: Course) -> Message | None:
+        """See `live.settling.settled`; what comes to nothing is counted again as what it was."""
+        try:
+            told = settled(received.meant, course, self._pickups)
+        except ValueError as error:
+            self._read.applied -= 1
+            self._malformed("argument", str(error), received.sender, received.heard)
+            return None
+        if told is None:
+            self._read.applied -= 1
+            self._read.refused += 1
+            value = course.value(received.message.address)
+            self._note(received.sender, received.heard, f"not picked up yet: it is at {value:g}")
+        elif self.trace is not None:
+            self._note(received.sender, received.heard, course.tried(told))
+        return told
 
     def _subscribe(self, sender: Sender, args: Sequence[Value], at: int) -> None:
         port, pattern = int(args[0]), str(args[1]) if len(args) > 1 else ""
@@ -228,95 +319,114 @@ class OscServer:
         except ValueError as error:
             self._log_once(f"{sender[0]} cannot subscribe: {error}")
 
-    def drain(
-        self, budget_ns: int = BUDGET_NS, now: Callable[[], int] = time.perf_counter_ns
-    ) -> list[Received]:
-        """Read what waits, until the budget is used up; at least one message.
+    def _tell_heard(self, at: int) -> None:
+        """Tell those who watch what arrived and what it did."""
+        watchers = self._subscribers.asking(f"{self._prefix}/{_HEARD}", at)
+        if not watchers:
+            return
+        if self.trace is None:
+            self.trace = Trace()  # the first one sees what comes from here on
+        for line in self.trace.take(_HEARD_A_FRAME):
+            args = map(_sendable, line.heard.args)
+            said = (line.host, line.outcome, self.trace.lost, line.heard.address, *args)
+            for who in watchers:
+                self.reply(who, _HEARD, said)
 
-        In the order of arrival, but a value (with arguments) that is followed by another for the
-        same address is left out. Never raises: what cannot be read is counted.
-        """
-        until = now() + budget_ns
-        found: OrderedDict[object, Received] = OrderedDict()
-        while self._open is not None or self._take():
-            assert self._open is not None
-            whole = self._open.whole
-            self._read_next(self._open, found)
-            if (self._open is None or not whole) and now() >= until:
-                break
-        self._read.applied += len(found)
-        return list(found.values())
+    def _note(self, sender: Sender, heard: Heard, outcome: str) -> None:
+        if self.trace is not None:
+            self.trace.add(TraceLine(sender[0], heard, outcome))
 
-    def reply(self, sender: Sender, address: str, args: Sequence[float | int | str] = ()) -> None:
-        """Send a message back to where one came from, if that takes no waiting."""
-        if self._socket is not None:
-            with suppress(OSError):  # nobody there any more, or no room just now
-                self._socket.sendto(encode(f"{self._prefix}/{address}", *args), sender)
-
-    def _take(self) -> bool:
-        datagram = self._inbox.take()
+    def _take(self, now: int) -> bool:
+        datagram = self._schedule.take(now) or self._inbox.take()
         if datagram is not None:
             self._open = _Opened(datagram)
         return datagram is not None
 
-    def _read_next(self, opened: _Opened, found: OrderedDict[object, Received]) -> None:
+    def _read_next(self, opened: _Opened, found: OrderedDict[object, Received], now: int) -> None:
         """Read the next message of a datagram, or find that there is none."""
-        data = next(opened.messages, None)
-        if data is None:
-            self._read.applied += opened.empty  # a bundle of nothing is easily obeyed
+        element = next(opened.elements, None)
+        if element is None:
+            self._read.applied += opened.read == 0  # a bundle of nothing is easily obeyed
             self._open = None
             return
         opened.count(self._read)
-        try:
-            for received in self._understood(data, opened.sender):
-                self._add(received, found)
-        except _MalformedError as error:
-            self._read.malformed += 1
-            self._log_once(f"malformed message from {opened.sender[0]}: {error}")
+        if isinstance(element.data, MalformedError):
+            self._malformed(element.data.kind, str(element.data), opened.sender)
+        elif element.tag in IMMEDIATELY or not self._puts_off(element, opened.sender, now):
+            for received in self._understood(element.data, opened.sender):
+                self._add(received._replace(age_ns=now - opened.came_ns), found)
+
+    def _puts_off(self, element: Element, sender: Sender, now: int) -> bool:
+        """Whether a message of a bundle with a time is not for now."""
+        assert isinstance(element.data, bytes)
+        wait = unix_ns(element.tag) - self._wall()
+        if wait <= 0:
+            self._read.late += 1
+            return False
+        if wait > FURTHEST_NS:
+            self._read.refused += 1
+            self._log_once(f"a bundle from {sender[0]} is {wait // 10**9} s early: whose clock?")
+        elif not self._schedule.put(now + wait, Datagram(element.data, sender, now + wait)):
+            self._read.refused += 1
+            self._log_once("more messages are scheduled than can be kept, the newest are refused")
+        return True
 
     def _add(self, received: Received, found: OrderedDict[object, Received]) -> None:
         message = received.message
         value = bool(message.args) and ADDRESSES[message.address].kind == "value"
-        key = message.address if value else object()
-        if found.pop(key, None) is not None:
+        key = message.address if value and received.meant.change is None else object()
+        replaced = found.pop(key, None)
+        if replaced is not None:
             self._read.merged += 1
+            self._note(replaced.sender, replaced.heard, "merged with the next")
         found[key] = received
 
-    def _understood(self, data: bytes | _MalformedError, sender: Sender) -> Iterator[Received]:
-        """The messages that one OSC message means; counts those that are to be ignored."""
-        if isinstance(data, _MalformedError):
-            raise data
-        address, args = _parse(data)
-        names = self._meant(address)
-        if not names:
-            self._read.refused += 1
-            self._log_once(f"no such address: {address:.80}")
-        self._read.received += max(len(names) - 1, 0)
-        for name in names:
-            try:
-                message = coerce(ADDRESSES[name], args)
-            except ValueError as error:
-                self._read.malformed += 1
-                self._log_once(str(error))
-                continue
-            if message is None:
-                self._read.applied += 1
-            else:
-                yield Received(message, sender)
+    def read(self, data: bytes, sender: Sender) -> list[Received]:
+        """What one OSC message, not a bundle, means."""
+        return list(self._understood(data, sender))
 
-    def _meant(self, address: str) -> list[str]:
-        if address in self._names:
-            return [self._names[address]]
-        if not is_pattern(address):
-            return []
+    def _understood(self, data: bytes, sender: Sender) -> Iterator[Received]:
+        """What one OSC message means; counts what is to be ignored."""
         try:
-            return [self._names[full] for full in matching(address, self._addresses)]
+            address, args = read_message(data)
+        except MalformedError as error:
+            self._malformed(error.kind, str(error), sender)
+            return
+        heard = Heard(address, args)
+        try:
+            routes = self._routes.meant(address, args)
         except ValueError as error:
-            raise _MalformedError(f"pattern {address!r:.80}: {error}") from None
+            self._malformed("pattern", f"pattern {address!r:.80}: {error}", sender, heard)
+            return
+        if not routes:
+            self._read.refused += 1
+            self._note(sender, heard, "refused: no such address")
+            self._log_once(f"no such address: {address:.80}")
+        self._read.received += max(len(routes) - 1, 0)
+        for one, route in routes:
+            try:
+                meant = self._routes.read(route, one, args, sender[0])
+            except ValueError as error:
+                self._malformed("argument", str(error), sender, heard)
+                continue
+            if meant is None:
+                self._read.applied += 1
+                self._note(sender, heard, f"{route.target.name}: released, or repeated")
+            else:
+                yield Received(meant, sender, heard)
 
-    def _log_once(self, text: str) -> None:
-        if text not in self._logged and len(self._logged) < _MOST_LOGGED:
-            self._logged.add(text)
+    def _malformed(
+        self, kind: Malformation, text: str, sender: Sender, heard: Heard | None = None
+    ) -> None:
+        self._read.kinds[kind] += 1
+        self._note(sender, heard or Heard("?"), f"malformed: {text}")
+        where = text.partition(":")[0] if kind == "argument" else sender[0]
+        self._log_once(f"malformed message from {sender[0]}: {text}", (kind, where))
+
+    def _log_once(self, text: str, about: object = None) -> None:
+        about = about or text
+        if about not in self._logged and len(self._logged) < _MOST_LOGGED:
+            self._logged.add(about)
             log.warning("OSC: %s", text)
 
     # What the receiving thread does
@@ -324,21 +434,64 @@ class OscServer:
     def _receive(self) -> None:
         assert self._socket is not None
         with selectors.DefaultSelector() as selector:
-            selector.register(self._socket, selectors.EVENT_READ)
+            selector.register(self._socket, selectors.EVENT_READ, self._hear_udp)
             selector.register(self._woken, selectors.EVENT_READ)
-            while all(key.fileobj is self._socket for key, _ in selector.select()):
-                # Windows reports here that an earlier reply reached nobody.
-                with suppress(OSError):
-                    self._queue(*self._socket.recvfrom(LARGEST_DATAGRAM))
+            if self._listener is not None:
+                selector.register(
+                    self._listener, selectors.EVENT_READ, lambda: self._hear_call(selector)
+                )
+            while True:
+                for key, _ in selector.select():
+                    if key.fileobj is self._woken:
+                        return
+                    key.data()
+
+    def _hear_udp(self) -> None:
+        assert self._socket is not None
+        # Windows reports here that an earlier reply reached nobody; EAGAIN is the end of what came.
+        with suppress(OSError):
+            for _ in range(AT_ONCE):
+                data, sender = self._socket.recvfrom(LARGEST_DATAGRAM)
+                self._queue(data, (sender[0], sender[1]))
+
+    def _hear_call(self, selector: selectors.BaseSelector) -> None:
+        """Somebody opens a connection. Who is not allowed hears nothing but its end."""
+        assert self._listener is not None
+        line = self._lines.accept(self._listener)
+        if line is None:
+            return
+        allowed = self._is_allowed(line.caller.host)
+        if not allowed or not self._lines.keep(line):
+            self._heard.received += 1
+            self._heard.refused += 1
+            line.socket.close()
+            if allowed:
+                self._log_once(f"too many connections, one from {line.caller.host} is refused")
+            return
+        selector.register(
+            line.socket, selectors.EVENT_READ, lambda: self._hear_line(line, selector)
+        )
+
+    def _hear_line(self, line: Line, selector: selectors.BaseSelector) -> None:
+        packets = line.read()
+        for packet in packets or ():
+            if isinstance(packet, FramingError):
+                self._heard.received += 1
+                self._heard.kinds["framing"] += 1
+                self._log_once(f"malformed stream from {line.caller.host}: {packet}")
+            else:
+                self._queue(packet, line.caller)
+        if packets is None or line.broken:
+            selector.unregister(line.socket)
+            self._lines.end(line)
 
     def _queue(self, data: bytes, sender: Sender) -> None:
         self._heard.received += 1
-        sender = sender[0], sender[1]
         if not self._is_allowed(sender[0]):
             self._heard.refused += 1
             return
         value = self._value_in(data)
-        lost = self._inbox.put(Datagram(data, sender), value)
+        lost = self._inbox.put(Datagram(data, sender, time.perf_counter_ns()), value)
         if lost is None:
             return
         if value is not None:
@@ -358,22 +511,23 @@ class OscServer:
         return allowed
 
     def _value_in(self, data: bytes) -> bytes | None:
-        """The address if this sets a value, read off the raw bytes: what may be merged unread."""
+        """The address if this sets a value, read off the raw bytes: what may be merged unread.
+
+        Not with a string first, which may be a change: of two of those none is enough.
+        """
         end = data.find(0)
         address = data[: max(end, 0)]
-        if address not in self._values or len(data) > LARGEST_MESSAGE:
+        if len(data) > LARGEST_MESSAGE or not self._routes.merges(address):
             return None
-        tags = data[(end + 4) & ~3 :][:2]
-        asks = not tags.strip(b"\0,")  # no tags, or none after the comma: a question
-        return None if asks else address
+        tags = data[(end + 4) & ~3 :][:2].strip(b"\0,")
+        return address if tags and tags not in b"sS" else None  # without tags it asks
 
 
-def _told(show: Show, messages: Sequence[Message], at: int, programme: Programme) -> Show:
-    """The show as it will be; what cannot be obeyed is said where it is obeyed in earnest."""
-    for message in messages:
-        with suppress(ValueError):
-            show = apply(show, message, at, programme)
-    return show
+def _sendable(arg: object) -> float | int | str:
+    """An argument as it came, as far as every receiver can take it."""
+    if isinstance(arg, int) and not -(2**31) <= arg < 2**31:
+        return str(arg)
+    return arg if isinstance(arg, (float, int, str)) else str(arg)
 
 
 class _Opened:
@@ -381,60 +535,12 @@ class _Opened:
 
     def __init__(self, datagram: Datagram) -> None:
         self.sender = datagram.sender
-        self.messages = _messages(datagram.data)
+        self.came_ns = datagram.came_ns
+        self.elements = elements(datagram.data)
         self.whole = len(datagram.data) <= WHOLE
-        self.empty = True
+        self.read = 0  # messages
 
-    def count(self, tally: _Tally) -> None:
+    def count(self, tally: Tally) -> None:
         """One message more: the first was counted when the datagram came in."""
-        tally.received += not self.empty
-        self.empty = False
-
-
-def _messages(data: bytes, depth: int = 0) -> Iterator[bytes | _MalformedError]:
-    """The messages in a datagram, in order, those of bundles within bundles too.
-
-    Where a bundle is damaged comes the error instead, and what is left of it is passed over.
-    """
-    if not data.startswith(b"#bundle\0"):
-        yield data
-        return
-    if depth == DEEPEST_BUNDLE:
-        yield _MalformedError(f"bundles nested deeper than {DEEPEST_BUNDLE}")
-        return
-    if len(data) < 16:
-        yield _MalformedError("a bundle without time tag")
-    at = 16
-    while at < len(data):
-        size = int.from_bytes(data[at : at + 4], "big")
-        at += 4
-        if size == 0 or size % 4 or size > len(data) - at:
-            yield _MalformedError(f"a bundle element of {size} bytes with {len(data) - at} left")
-            return
-        yield from _messages(data[at : at + size], depth + 1)
-        at += size
-
-
-def _parse(data: bytes) -> tuple[str, list[object]]:
-    """Address and arguments of one message. Raises _MalformedError."""
-    if not data.startswith(b"/"):
-        raise _MalformedError(f"it begins with {data[:8]!r}")
-    if len(data) > LARGEST_MESSAGE:
-        raise _MalformedError(f"{len(data)} bytes, {LARGEST_MESSAGE} at most")
-    start = (data.find(0) + 4) & ~3
-    tags = data[start : max(data.find(0, start), start)]
-    if len(tags) > 1 + MOST_ARGUMENTS:
-        raise _MalformedError(f"{len(tags) - 1} arguments, {MOST_ARGUMENTS} at most")
-    unknown = tags[1:].translate(None, _READABLE)
-    if unknown:
-        raise _MalformedError(f"type tags unknown here: {unknown!r}")
-    known = tags.translate(_READ_AS)
-    try:
-        message = osc_message.OscMessage(data[:start] + known + data[start + len(tags) :])
-        read = zip(tags[1:].decode(), message.params, strict=True)
-        args = [
-            struct.unpack(">f", struct.pack(">i", arg))[0] if t == "f" else arg for t, arg in read
-        ]
-        return message.address, args
-    except (osc_message.ParseError, ValueError, ArithmeticError, LookupError, TypeError) as error:
-        raise _MalformedError(f"{error}") from None
+        tally.received += self.read > 0
+        self.read += 1

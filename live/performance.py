@@ -27,6 +27,8 @@ from live.app import Output, Stage
 from live.captions import identity
 from live.clock import WallClock
 from live.codecs import From, can_sound, format_for
+from live.desks import patch_of
+from live.edits import Edits, known_stamp, stamp_of
 from live.ensemble import Ensemble
 from live.gpus import Sampler
 from live.holding import load_holding
@@ -35,12 +37,14 @@ from live.osc import Counts, OscServer
 from live.outfile import check_writable
 from live.overlay.overlay import Overlay
 from live.prompter import Prompter
+from live.routes import Patch
 from live.setlist import SetList
 from live.source import Supervised
 from live.statistics import Statistics, in_words, write
 from live.take import Take, last_state, latents, sha256_of
 from live.take_writer import TakeWriter
 from live.terminal import Terminal, TerminalHandler
+from live.wishes import Wishes
 
 if TYPE_CHECKING:
     from live.listening import Listening
@@ -61,6 +65,7 @@ class Options:
     size: tuple[int, int] = (1280, 720)
     fps: float | None = None
     osc: str | None = None
+    desk: str | None = None
     cue: str | None = None
     device: str = "auto"
     overlay: str | None = None
@@ -115,11 +120,19 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
         overlay = _overlay(setlist, cue, output, gauges, began, closing)
         journal = _journal(setlist, cue, options, statistics, prompter, closing)
         listening = _listening(options, closing)
-        tape = _tape(setlist, options, output, ensemble, journal, listening, closing)
+        tape = _tape(options, output, ensemble, journal, listening, closing)
         if options.record is not None:
             said = tape.start(options.record)
             if said:
                 prompter.say(said)
+        by_hand = options.resume is not None and heart is None
+        known = stamp_of(setlist.file) if by_hand else known_stamp(setlist)  # see known_stamp
+        edits = Edits(setlist.file, known)
+        closing.callback(edits.close)
+        edits.start()
+        wishes = Wishes(edits)
+        closing.callback(wishes.close)
+        wishes.start()
         stage = Stage(
             setlist,
             ensemble,
@@ -133,6 +146,8 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
             gauges=gauges,
             journal=journal,
             pulse=heart,
+            edits=wishes,
+            wishes=wishes,
             resumed=resumed,
             holding=holding,
             cue=cue,
@@ -142,6 +157,11 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
             stage.obey(Message("overlay", (options.overlay,)))
         if listening is not None:
             listening.begin(stage.show_time)
+        if desk is not None:
+            desk.answers["fullscreen"] = lambda: (int(output.fullscreen),)
+            desk.answers["monitor"] = lambda: (output.monitor,)
+            desk.answers["network"] = lambda: (stage.network_name,)
+            desk.answers["key/seed"] = lambda: _known(stage.coming_seed())
         signals.end = stage.end
         if heart is not None:
             closing.callback(heart.closing)  # before anything else is closed
@@ -188,7 +208,8 @@ def _desk(
     """Listen for the desk. Nobody asked for the default port: if it is taken, do without."""
     asked = options.osc or "listen" in setlist.osc.model_fields_set
     listen = options.osc or setlist.osc.listen
-    server = OscServer(listen, setlist.osc.allow, setlist.osc.prefix)
+    patch = _patch(setlist, options)
+    server = OscServer(listen, setlist.osc.allow, setlist.osc.prefix, patch)
     try:
         closing.enter_context(server)
     except UserError as error:
@@ -198,6 +219,17 @@ def _desk(
         return None
     prompter.say(server.describe())
     return server
+
+
+def _known(value: int | None) -> tuple[int, ...]:
+    return () if value is None else (value,)
+
+
+def _patch(setlist: SetList, options: Options) -> Patch:
+    """What the desk's messages mean; a file named on the command line is where one stands."""
+    if options.desk is not None:
+        return patch_of(setlist.osc, options.desk, Path())
+    return patch_of(setlist.osc, setlist.osc.desk, setlist.file.parent)
 
 
 def _output(
@@ -242,7 +274,6 @@ def _window(setlist: SetList, options: Options, closing: ExitStack) -> Output:
 
 
 def _tape(
-    setlist: SetList,
     options: Options,
     output: Output,
     ensemble: Ensemble,
@@ -261,7 +292,7 @@ def _tape(
     wanted = Wanted(fps, format_, options.tap, folder, options.overwrite, nvidia, listen)
 
     def facts() -> dict[str, Any]:
-        hashes = list(ensemble.hashes.items())
+        hashes, setlist = list(ensemble.hashes.items()), ensemble.setlist
         return {
             "setlist": {"file": str(setlist.file.absolute()), "text": setlist.text},
             "networks": {str(path.absolute()): sha256 for path, sha256 in hashes},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from live.control import position
+from live.control import position, upcoming
 from live.keyboard import HELP
 from live.show import Programme, Show
 from live.terminal import Terminal
@@ -67,17 +67,37 @@ def _line(prompt: Prompt, rate: float) -> str:
     show = prompt.show
     cue = prompt.programme[show.voice.cue]
     beat = position(show, prompt.at, prompt.programme) * cue.duration
-    state = "" if show.transport.playing else " · paused"
-    for name, on in (("blackout", show.blackout), ("frozen", show.frozen)):
-        state += f" · {name}" if on else ""
+    bpm = show.transport.bpm
     engine = "" if prompt.engine_ns is None else f" · engine {prompt.engine_ns / 1e6:.0f} ms"
     engine += "" if prompt.smaller is None else f" at {prompt.smaller}x{prompt.smaller}"
     engine += "" if prompt.divisor == 1 else f" · new every {prompt.divisor} refreshes"
     return (
         f"cue {show.voice.cue + 1}/{len(prompt.programme)} {cue.name} · "
-        f"beat {beat:.1f}/{cue.duration:g} · {show.transport.bpm:.1f} BPM{state} · "
+        f"beat {beat:.1f}/{cue.duration:g}{_next(prompt)} · "
+        f"{bpm:.1f} BPM {show.tempo.name(bpm, prompt.at)}{_unusual(show)} · "
         f"{rate:.0f} fps{engine}{_recording(prompt.tape)}"
     )
+
+
+def _next(prompt: Prompt) -> str:
+    """The cue that follows by itself, and in how many beats."""
+    show, following = prompt.show, upcoming(prompt.show, prompt.programme)
+    follows = show.voice.follows
+    if following is None or follows is None:
+        return ""
+    now = 0.0 if show.voice.held is not None else show.transport.beat_at(prompt.at)
+    return f", {prompt.programme[following].name} in {max(follows - now, 0.0):.0f}"
+
+
+def _unusual(show: Show) -> str:
+    states = {
+        "paused": not show.transport.playing,
+        "held": show.voice.held is not None,
+        "PANIC": show.panic.on,
+        "blackout": show.blackout,
+        "frozen": show.frozen,
+    }
+    return "".join(f" · {name}" for name, on in states.items() if on)
 
 
 def _recording(tape: Status | None) -> str:

@@ -16,6 +16,7 @@ from engine.link import Floats, Pixels
 from engine.path import Path as Morph
 from engine.weights import read_network
 from live import keys
+from live.desks import patch_of
 from live.ensemble import Ensemble
 from live.outfile import check_writable
 from live.setlist import Cue, SetList, bundled, load_setlist
@@ -37,13 +38,15 @@ def check(path: Path) -> str:
     tensor is read and accounted for.
     """
     setlist = load_setlist(path)
+    patch_of(setlist.osc, setlist.osc.desk, path.parent)
     shapes = {network: _shape(network) for network in {cue.network for cue in setlist.cues}}
     lines = [f"{path}: {setlist.show.title}, {setlist.show.tempo:g} BPM"]
     for number, cue in enumerate(setlist.cues, start=1):
         keys.fit(cue, shapes[cue.network])
+        follow = "" if cue.follow is None else f", the next after {cue.follow:g}"
         lines.append(
             f"  {number}  {cue.name}: {len(cue.keys)} keys{_photos(cue)}, {cue.duration:g} beats, "
-            f"{cue.path}, {cue.ending}; {cue.network.name}"
+            f"{cue.path}, {cue.ending}{follow}; {cue.network.name}"
         )
     return "\n".join(lines)
 

@@ -8,7 +8,7 @@ engine that was slow or had to load again, is not repeated.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -20,14 +20,38 @@ from live.chronicle import INTERVAL_S, Chronicle
 from live.control import advance
 from live.gpus import Sample
 from live.keys import path_through
+from live.levels import eased
 from live.overlay.state import Name
-from live.setlist import programme
-from live.show import Show, eased
-from live.take import Ended, Gauged, Mapped, Obeyed, Resumed, Sampled, Take, after, opening, waiting
+from live.relist import relisted
+from live.setlist import SetList, programme
+from live.show import Programme, Show
+from live.take import (
+    Ended,
+    Gauged,
+    Mapped,
+    Obeyed,
+    Relisted,
+    Resumed,
+    Sampled,
+    Take,
+    after,
+    opening,
+    waiting,
+)
 from live.wplus import wplus_at
 
 LONGEST_S = 86_400.0  # of a film: a day; takes may claim to be 30 years long
 FADE_OUT = 500_000_000  # ns, at the end of a show; Ctrl-C has two seconds for everything
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chapter:
+    """What of a take is performed from one set list."""
+
+    setlist: SetList
+    programme: Programme
+    networks: Sequence[Path]  # of its cues
+    paths: Mapping[int, Morph]  # of its cues, all that were ever known
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +61,7 @@ class Moment:
     number: int  # from 0
     at: int  # show time, ns
     show: Show  # advanced to `at`
+    chapter: Chapter
     heard: tuple[Obeyed, ...]  # from the desk, since the moment before
     networks: frozenset[Path]  # that are asked for a picture; none while the picture is frozen
     curtain: float  # 0 to 1, multiplies the brightness
@@ -54,9 +79,7 @@ class Rerun:
     def __init__(self, take: Take, rate: Fraction, overlay: Name | None = None) -> None:
         self._take = take
         self._rate = rate
-        self._programme = programme(take.setlist)
-        self._networks = [cue.network for cue in take.setlist.cues]
-        self._paths = _paths(take)
+        self.chapters = _chapters(take)
         self._overlay = None if overlay is None else take.setlist.overlay.opening(overlay)
         self.began = _first_picture(take)
 
@@ -81,10 +104,6 @@ class Rerun:
         """How long it lasts."""
         return float(self.frames / self._rate)
 
-    def path(self, cue: int) -> Morph | None:
-        """The path of a cue, None if its keys were never known."""
-        return self._paths.get(cue)
-
     def time_of(self, number: int) -> int:
         """The show time of a frame, in ns."""
         return self.began + round(number * 1_000_000_000 / self._rate)
@@ -93,13 +112,18 @@ class Rerun:
         """The final W+ of a moment, for each network that it asks for: [num_ws, w_dim]."""
         if not moment.networks:
             return {}
-        return wplus_at(moment.show, moment.at, self._programme, self._networks, self._paths.get)
+        chapter = moment.chapter
+        return wplus_at(
+            moment.show, moment.at, chapter.programme, chapter.networks, chapter.paths.get
+        )
 
     def __iter__(self) -> Iterator[Moment]:
         """Every moment from the first picture on, without end."""
         events = [e for e in self._take.events if not isinstance(e, Mapped | Sampled)]
         show, ends, sample = opening(self._take.setlist, self._take.cue), None, None
         there = False  # whether there is a picture
+        chapters = iter(self.chapters)
+        chapter = next(chapters)
         chronicle = Chronicle(INTERVAL_S)
         done = number = 0
         while True:
@@ -108,34 +132,47 @@ class Rerun:
                 event = events[done]
                 done += 1
                 if isinstance(event, Obeyed):
-                    show = after(show, event, self._programme)
+                    show = after(show, event, chapter.programme)
                     if event.heard:
                         heard.append(event)
                 elif isinstance(event, Resumed):
-                    show, ends = waiting(show, event.at, self._programme), None
+                    show, ends = waiting(show, event.at, chapter.programme), None
+                elif isinstance(event, Relisted):
+                    show = relisted(show, chapter.setlist, event.setlist, event.at)
+                    chapter = next(chapters)
                 elif isinstance(event, Gauged):
                     histories = chronicle.add(event.at, event.sample.host, event.sample.cards)
                     sample = replace(event.sample, histories=histories)
                 elif isinstance(event, Ended):
                     ends = event.at
-            show = advance(show, at, self._programme)
+            show = advance(show, at, chapter.programme)
             if self._overlay is not None:
                 show = replace(show, overlay=self._overlay)
-            networks = frozenset[Path]() if show.frozen and there else self._on(show, at)
+            networks = frozenset[Path]() if show.still and there else _on(show, at, chapter)
             there = there or bool(networks)
             curtain = 1.0 if ends is None else eased((ends - at) / FADE_OUT)
-            yield Moment(number, at, show, tuple(heard), networks, curtain, sample)
+            yield Moment(number, at, show, chapter, tuple(heard), networks, curtain, sample)
             number += 1
 
-    def _on(self, show: Show, at: int) -> frozenset[Path]:
-        readings = show.readings(at)
-        return frozenset(self._networks[r.cue] for r in readings if r.cue in self._paths)
+
+def _on(show: Show, at: int, chapter: Chapter) -> frozenset[Path]:
+    readings = show.readings(at)
+    return frozenset(chapter.networks[r.cue] for r in readings if r.cue in chapter.paths)
 
 
-def _paths(take: Take) -> dict[int, Morph]:
-    """All that were ever known: what came too late that evening is in time now."""
-    mapped = [event for event in take.events if isinstance(event, Mapped)]
-    return {e.cue: path_through(take.setlist.cues[e.cue], e.resolved) for e in mapped}
+def _chapters(take: Take) -> tuple[Chapter, ...]:
+    """With all paths that were ever known: what came too late that evening is in time now."""
+    setlists, paths = take.setlists, list[dict[int, Morph]]([{}])
+    for event in take.events:
+        if isinstance(event, Relisted):
+            paths.append({})
+        elif isinstance(event, Mapped):
+            cue = setlists[len(paths) - 1].cues[event.cue]
+            paths[-1][event.cue] = path_through(cue, event.resolved)
+    return tuple(
+        Chapter(setlist, programme(setlist), [cue.network for cue in setlist.cues], known)
+        for setlist, known in zip(setlists, paths, strict=True)
+    )
 
 
 def _first_picture(take: Take) -> int:

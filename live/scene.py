@@ -60,7 +60,8 @@ class Scene:
         self._holding = _picture(ctx, holding)
         self._mixer = Mixer()
         self._fade_in = fade_in
-        self._told_cue = cue  # that the overlay knows of
+        self._prefix = setlist.osc.prefix.rstrip("/")  # of the desk that is listened to
+        self._told_cue: int | None = cue  # that the overlay knows of
         self._composed_at = at
         self.mixed_for = 0  # ns of show time that cross-fades have run
 
@@ -71,7 +72,7 @@ class Scene:
 
     def frozen(self, show: Show) -> bool:
         """Whether the picture is to stay; there has to be one first."""
-        return show.frozen and bool(self.shown)
+        return show.still and bool(self.shown)
 
     @property
     def monitored(self) -> bool:
@@ -83,8 +84,14 @@ class Scene:
     def hear(self, message: Message, at: int) -> None:
         """The desk said something that the show obeyed, for overlays that print it."""
         if self._overlay is not None:
-            address = f"{self._setlist.osc.prefix.rstrip('/')}/{message.address}"
-            self._overlay.hear(at, address, message.args)
+            self._overlay.hear(at, f"{self._prefix}/{message.address}", message.args)
+
+    def relist(self, setlist: SetList) -> None:
+        """Another set list is performed from the next picture on."""
+        self._setlist, self._programme = setlist, programme(setlist)
+        self._told_cue = None
+        if self._overlay is not None:
+            self._overlay.learn(setlist.overlay)
 
     def tend(self, show: Show, at: int) -> None:
         """Once a frame, before it is composed: the cue may be another."""
@@ -152,7 +159,7 @@ class Scene:
         if not self.frozen(show):  # a frozen cross-fade goes on from where it stands
             self.mixed_for += at - self._composed_at
         self._composed_at = at
-        fade = round(self._programme[show.voice.cue].fade * 60e9 / show.transport.bpm)
+        fade = self._programme[show.voice.cue].fade_ns(show.transport.bpm)
         if not self.shown:
             fade = self._fade_in
         return self._mixer.follow(self._network(show), there, fade, self.mixed_for)

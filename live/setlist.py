@@ -28,13 +28,15 @@ from pydantic import (
 
 from engine.errors import UserError
 from engine.path import Ending, Ends, Kind, segment_count
+from live.desks import DeskTable
 from live.endpoint import networks, parse_endpoint
+from live.glide import Drive
 from live.overlay.programs import Layers, parse_layers
 from live.overlay.settings import OverlayTable
 from live.overlay.state import Name as OverlayName
 from live.photos import with_results
 from live.setlist_faults import Location, fault, told
-from live.show import CueFacts, Programme, find_cue
+from live.show import CueFacts, Programme, Seconds, find_cue
 from live.toml_file import parse_toml, read_toml
 
 NETWORKS = {"flowers": "flower128.safetensors"}
@@ -104,6 +106,20 @@ def _detail(value: object) -> int | str:
     )
 
 
+def _fade(value: object) -> float | Seconds:
+    """Beats as a number, seconds as words."""
+    if isinstance(value, str) and (
+        said := re.fullmatch(r"(\d{1,4}(?:\.\d+)?) ?s", value, re.ASCII)
+    ):
+        if (count := float(said[1])) <= 3600:
+            return Seconds(count)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 10_000:
+        return float(value)
+    raise ValueError(
+        f'{value!r:.60} is no cross-fade; it is a number of beats, 0 to 10000, or seconds: "1.5 s"'
+    )
+
+
 def _number(low: float, high: float) -> Any:
     return Field(strict=True, ge=low, le=high, allow_inf_nan=False)
 
@@ -114,6 +130,7 @@ Detail: TypeAlias = Annotated[Literal["auto", "full"] | int, PlainValidator(_det
 Text: TypeAlias = Annotated[str, Field(strict=True, min_length=1)]
 Tempo: TypeAlias = Annotated[float, _number(20, 300)]
 Beats: TypeAlias = Annotated[float, Field(strict=True, gt=0, le=10_000, allow_inf_nan=False)]
+Fade: TypeAlias = Annotated[float | Seconds, PlainValidator(_fade)]
 Psi: TypeAlias = Annotated[float, _number(-5, 5)]
 Whole: TypeAlias = Annotated[int, Field(strict=True, ge=0)]
 Seed: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]  # numpy's RandomState
@@ -133,6 +150,7 @@ class ShowTable(BaseModel):
     psi: Psi = 0.7
     fit: Literal["contain", "cover", "mirror"] = "contain"
     detail: Detail = "auto"
+    position: Drive = "spring"
     overlay: OverlayName = "off"
     holding: File | None = None
 
@@ -216,8 +234,9 @@ class Key(Part):
 class Cue(BaseModel):
     """[[cue]]: a path through keys on one network.
 
-    `detail` is the size of the engine's pictures: a side in pixels, that of the network, or what
-    the engine can make in time.
+    After `follow` beats the next cue begins, wherever on its path this one is. A `fade` is in
+    beats, or seconds. `detail` is the size of the engine's pictures: a side in pixels, that of the
+    network, or what the engine can make in time.
     """
 
     model_config = _TABLE
@@ -230,7 +249,8 @@ class Cue(BaseModel):
     beats: Beats = 4.0
     ends: Ends = "through"
     ending: Ending = "hold"
-    fade: Annotated[float, _number(0, 10_000)] = 0.0
+    follow: Beats | None = None
+    fade: Fade = 0.0
     overlay: OverlayName | None = None
     program: Text | None = None
     detail: Detail
@@ -248,6 +268,12 @@ class Cue(BaseModel):
         segment_count(len(self.keys), self.ends, self.ending)
         return self
 
+    @model_validator(mode="after")
+    def _one_way_on(self) -> "Cue":
+        if self.follow is not None and self.ending == "next":
+            raise ValueError('follow and ending = "next" both say when to go on: take one of them')
+        return self
+
     @property
     def segments(self) -> tuple[float, ...]:
         """Beats of the segments in the order of travel, as `engine.path.Path` takes them."""
@@ -262,11 +288,12 @@ class Cue(BaseModel):
         return list(accumulate(self.segments))[-1]
 
 
-class Osc(BaseModel):
-    """[osc]: where to listen for a desk, and to whom.
+class Osc(DeskTable):
+    """[osc]: where to listen for a desk, to whom, and what its messages mean.
 
     An empty `allow` means this machine; where more than that is listened to, private networks.
-    The prefix "/" is none at all.
+    The prefix "/" is none at all. `desk` is the name of a desk's file, or where it is: it is read
+    when the show begins, for a take is performed again without it.
     """
 
     model_config = _TABLE
@@ -274,6 +301,7 @@ class Osc(BaseModel):
     listen: Text = "127.0.0.1:9000"
     allow: tuple[Text, ...] = ()
     prefix: Text = "/anthesis"
+    desk: Text | None = None
 
     @field_validator("listen", "allow")
     @classmethod
@@ -389,7 +417,7 @@ def bundled() -> SetList:
 def programme(setlist: SetList) -> Programme:
     """What the show's state needs to know of the cues."""
     return tuple(
-        CueFacts(cue.name, cue.duration, cue.ending, cue.fade, cue.tempo, cue.overlay)
+        CueFacts(cue.name, cue.duration, cue.ending, cue.fade, cue.tempo, cue.overlay, cue.follow)
         for cue in setlist.cues
     )
 

@@ -15,10 +15,21 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from engine.path import Ending
+from live.glide import Drive, Glide
+from live.levels import Panic, eased
 from live.overlay.state import Name, OverlayState, switched
+from live.slew import FULL, Ramp
+from live.tempo import Tempo, listed
 from live.transport import Transport
 
 MOST_FADES = 7  # under way at once; a desk that floods with cues loses the oldest
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """A length that does not follow the tempo, as those in beats do."""
+
+    count: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +39,16 @@ class CueFacts:
     name: str
     duration: float  # beats
     ending: Ending
-    fade: float = 0.0  # beats of cross-fade into this cue
+    fade: float | Seconds = 0.0  # of cross-fade into this cue, in beats unless it says seconds
     tempo: float | None = None  # BPM from this cue on; None keeps the tempo
     overlay: Name | None = None  # from this cue on; None keeps the overlay
+    follow: float | None = None  # beats after which the next cue begins by itself
+
+    def fade_ns(self, bpm: float) -> int:
+        """The cross-fade into this cue, at a tempo."""
+        if isinstance(self.fade, Seconds):
+            return round(self.fade.count * 1e9)
+        return round(self.fade * 60e9 / bpm)
 
 
 Programme: TypeAlias = tuple[CueFacts, ...]
@@ -54,10 +72,18 @@ class Voice:
     held: float | None = None  # the beat at which it is held
     arrived: bool = False  # whether the end was passed and acted upon
     spring: Spring | None = None
+    glide: Glide | None = None  # to where the fader wants it
+    follows: float | None = None  # the next cue begins at that beat of the transport; while this
+    # one is held, after so many beats
+
+    def line(self, transport: Transport, at: int) -> float:
+        """Where it belongs, in beats since the beginning of the cue."""
+        return self.held if self.held is not None else transport.beat_at(at) - self.origin
 
     def beat(self, transport: Transport, at: int) -> float:
         """Beats since the beginning of the cue; neither clamped nor wrapped."""
-        return self.held if self.held is not None else transport.beat_at(at) - self.origin
+        line = self.line(transport, at)
+        return line if self.glide is None else line + self.glide.at(at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +97,6 @@ class Outgoing:
     def covered(self, at: int) -> float:
         """How far it is covered by what came after it: 0 to 1."""
         return eased((at - self.start_ns) / (self.end_ns - self.start_ns))
-
-
-@dataclass(frozen=True, slots=True)
-class Ramp:
-    """A level that moves evenly to its target, and stays."""
-
-    target: float
-    start: float = 0.0
-    start_ns: int = 0
-    duration_ns: int = 0
-
-    def at(self, ns: int) -> float:
-        """The level at a show time."""
-        elapsed = max(ns - self.start_ns, 0)
-        if elapsed >= self.duration_ns:
-            return self.target
-        return self.start + (self.target - self.start) * (elapsed / self.duration_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +128,14 @@ class Show:
     transport: Transport
     voice: Voice
     outgoing: tuple[Outgoing, ...] = ()  # the last one left first
-    psi: float = 1.0  # multiplies the paths' own
-    noise: float = 1.0
-    master: Ramp = Ramp(1.0)
+    tempo: Tempo = field(default_factory=Tempo)  # who leads the transport
+    drive: Drive = "spring"  # how the position fader moves the playhead
+    psi: Ramp = FULL  # multiplies the paths' own
+    noise: Ramp = FULL
+    master: Ramp = FULL
     blackout: bool = False
     frozen: bool = False
+    panic: Panic = field(default_factory=Panic)
     overlay: OverlayState = field(default_factory=OverlayState)
 
     @classmethod
@@ -135,6 +147,7 @@ class Show:
         cue: int = 0,
         at: int = 0,
         overlay: OverlayState | None = None,
+        drive: Drive = "spring",
     ) -> "Show":
         """A show that waits, paused, at beat 0 of a cue.
 
@@ -144,7 +157,7 @@ class Show:
         transport = Transport(facts.tempo or bpm, playing=False, anchor_ns=at)
         state = overlay or OverlayState()
         state = replace(state, name=state.name if facts.overlay is None else facts.overlay)
-        return cls(transport, Voice(cue, origin=0.0, since_ns=at), overlay=state)
+        return cls(transport, beginning(programme, cue, 0.0, at), drive=drive, overlay=state)
 
     def readings(self, at: int) -> tuple[Reading, ...]:
         """What to show at `at`, up to which the show was advanced; the weights add up to 1.
@@ -161,8 +174,13 @@ class Show:
         return (*readings, self._reading(covering, rest, at))
 
     def level(self, at: int) -> float:
-        """Brightness of the picture, 0 to 1: the master, or nothing in a blackout."""
-        return 0.0 if self.blackout else self.master.at(at)
+        """Brightness of the picture, 0 to 1: the master, or nothing in a blackout or a panic."""
+        return 0.0 if self.blackout else self.master.at(at) * self.panic.light.at(at)
+
+    @property
+    def still(self) -> bool:
+        """Whether the picture on screen is kept."""
+        return self.frozen or self.panic.on
 
     def _reading(self, voice: Voice, weight: float, at: int) -> Reading:
         spring = None
@@ -170,12 +188,6 @@ class Show:
             seconds = (at - voice.spring.start_ns) / 1e9
             spring = SpringTime(seconds, voice.spring.beats_per_second)
         return Reading(voice.cue, voice.beat(self.transport, at), spring, weight)
-
-
-def eased(fraction: float) -> float:
-    """0 to 1 without a kink at either end: 3x^2 - 2x^3, clamped."""
-    x = min(max(fraction, 0.0), 1.0)
-    return x * x * (3.0 - 2.0 * x)
 
 
 def find_cue(names: Sequence[str], which: int | str) -> int:
@@ -192,19 +204,27 @@ def find_cue(names: Sequence[str], which: int | str) -> int:
     return number - 1
 
 
+def beginning(programme: Programme, cue: int, origin: float, at: int) -> Voice:
+    """A cue from its beginning, which lies at the transport's beat `origin`."""
+    follow = programme[cue].follow
+    return Voice(cue, origin, at, follows=None if follow is None else origin + follow)
+
+
 def enter(show: Show, cue: int, origin: float, at: int, programme: Programme) -> Show:
     """The show from `at` on in another cue, whose beat 0 lies at the transport's beat `origin`."""
     facts = programme[cue]
-    transport = show.transport
+    tempo, transport = show.tempo, show.transport
     if facts.tempo is not None:
-        transport = transport.with_bpm(facts.tempo, at)
+        tempo, transport = listed((tempo, transport), facts.tempo, at)
     outgoing: tuple[Outgoing, ...] = ()
-    if facts.fade > 0.0:
-        fade_ns = max(round(facts.fade * 60e9 / transport.bpm), 1)
+    fade_ns = facts.fade_ns(transport.bpm)
+    if fade_ns > 0:
         outgoing = (Outgoing(show.voice, at, at + fade_ns), *show.outgoing)[:MOST_FADES]
     overlay = show.overlay if facts.overlay is None else switched(show.overlay, facts.overlay, at)
-    voice = Voice(cue, origin, at)
-    return replace(show, transport=transport, voice=voice, outgoing=outgoing, overlay=overlay)
+    voice = beginning(programme, cue, origin, at)
+    return replace(
+        show, tempo=tempo, transport=transport, voice=voice, outgoing=outgoing, overlay=overlay
+    )
 
 
 def upcoming(show: Show, programme: Programme) -> int | None:
@@ -233,6 +253,9 @@ def _next_event(show: Show, programme: Programme) -> tuple[int, Show] | None:
     arrival = _arrival(show.voice, show.transport, programme)
     if arrival is not None:
         events.append((arrival, _arrive(show, arrival, programme)))
+    follow = _follow(show.voice, show.transport, programme)
+    if follow is not None:
+        events.append((follow, _follow_on(show, follow, programme)))
     return min(events, key=lambda event: event[0], default=None)
 
 
@@ -244,7 +267,10 @@ def _arrival(voice: Voice, transport: Transport, programme: Programme) -> int | 
     )
     if not acts or voice.arrived or voice.held is not None:
         return None
-    return transport.reaches(voice.origin + facts.duration, voice.since_ns)
+    end = transport.reaches(voice.origin + facts.duration, voice.since_ns)
+    if end is None or voice.glide is None:
+        return end
+    return max(end, voice.glide.near_ns)  # the playhead is on its way there
 
 
 def _arrive(show: Show, at: int, programme: Programme) -> Show:
@@ -252,7 +278,23 @@ def _arrive(show: Show, at: int, programme: Programme) -> Show:
     facts = programme[voice.cue]
     if facts.ending == "spring":
         return replace(show, voice=_sprung(voice, show, at))
-    return enter(show, voice.cue + 1, voice.origin + facts.duration, at, programme)
+    end = voice.origin + facts.duration
+    if voice.glide is not None and voice.glide.near_ns == at:  # that was waited for
+        end = show.transport.beat_at(at)
+    return enter(show, voice.cue + 1, end, at, programme)
+
+
+def _follow(voice: Voice, transport: Transport, programme: Programme) -> int | None:
+    """When the next cue begins although this one has not ended."""
+    last = voice.cue + 1 == len(programme)
+    if voice.follows is None or voice.held is not None or last:
+        return None
+    return transport.reaches(voice.follows, voice.since_ns)
+
+
+def _follow_on(show: Show, at: int, programme: Programme) -> Show:
+    assert show.voice.follows is not None
+    return enter(show, show.voice.cue + 1, show.voice.follows, at, programme)
 
 
 def _sprung(voice: Voice, show: Show, at: int) -> Voice:

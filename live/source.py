@@ -114,6 +114,9 @@ class Source(Protocol):
     def latest(self) -> Frame | None:
         """The newest frame, if there is one since the last call."""
 
+    def map(self, seeds: Iterable[Seed]) -> None:
+        """Have these seeds mapped, too."""
+
     def share(self, handles: Sequence[bytes], side: int) -> None:
         """Offer slots of the GPU's memory, for frames up to side x side, to the engine just now."""
 
@@ -151,7 +154,8 @@ class Engine:
         self.process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._killed = False
-        self._to_map = [seeds[i : i + CHUNK] for i in range(0, len(seeds), CHUNK)]
+        self._to_map = _chunks(seeds)
+        self._mapping = False  # whether it works on some just now
         self._pending: Request | None = None
         self._offer: link.Message | None = None
         self._asked_at: int | None = None  # when the request in the engine's hands was sent
@@ -181,6 +185,14 @@ class Engine:
         with self._lock:
             self._pending = request
             self._dispatch()
+
+    def map(self, seeds: Sequence[Seed]) -> None:
+        """Have more seeds mapped."""
+        with self._lock:
+            self._to_map += _chunks(seeds)
+            process = self.process
+        if process is not None:
+            self._map_more(process)
 
     def share(self, handles: Sequence[bytes], side: int) -> None:
         """See `Source.share`; handed over when the engine is free."""
@@ -295,7 +307,8 @@ class Engine:
     def _map_more(self, process: subprocess.Popen[bytes]) -> None:
         """Ask for some seeds at a time: less than the pipe holds, and no long silence."""
         with self._lock:
-            if self._to_map:
+            if self._to_map and not self._mapping:
+                self._mapping = True
                 self._say(process, {"do": "map", "seeds": self._to_map.pop(0)})
 
     def _say(self, process: subprocess.Popen[bytes], message: link.Message) -> None:
@@ -314,6 +327,7 @@ class Engine:
             elif kind == "mapped":
                 seeds = [(seed, class_index) for seed, class_index in message["seeds"]]
                 self.mapped = {**self.mapped, **dict(zip(seeds, arrays, strict=True))}
+                self._mapping = False
             elif kind == "ready":
                 self._patience = max(NO_ANSWER_NS, FRAMES_OF_PATIENCE * message.pop("frame_ns"))
                 self.facts = NetworkFacts(w_avg=arrays[0], **message)
@@ -328,6 +342,10 @@ class Engine:
             self._dispatch()
         if kind == "mapped":
             self._map_more(process)
+
+
+def _chunks(seeds: Sequence[Seed]) -> list[Sequence[Seed]]:
+    return [seeds[i : i + CHUNK] for i in range(0, len(seeds), CHUNK)]
 
 
 class Supervised:
@@ -406,6 +424,13 @@ class Supervised:
                 self.outages.append(Outage(self.lost_at, frame.header.finished))
                 self.lost_at = None
         return frame
+
+    def map(self, seeds: Iterable[Seed]) -> None:
+        """See `Source.map`; asked for once, and again of the next engine."""
+        more = [seed for seed in dict.fromkeys(seeds) if seed not in self._seeds]
+        self._seeds += tuple(more)
+        if self._engine is not None and more:
+            self._engine.map(more)
 
     def share(self, handles: Sequence[bytes], side: int) -> None:
         """See `Source.share`."""

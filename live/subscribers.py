@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from live.addresses import Value
-from live.inbox import Sender
 from live.patterns import matching
+
+Who: TypeAlias = tuple[str, int]
+"""Host and port."""
 
 LIFETIME = 60_000_000_000  # since somebody last subscribed; a desk that is gone is forgotten
 EVERY = 50_000_000  # between two values of one address: 20 a second
@@ -26,9 +29,9 @@ class Subscribers:
     """Those who want to be told, each at the address that it has itself."""
 
     def __init__(self) -> None:
-        self._all: dict[Sender, _Subscriber] = {}
+        self._all: dict[Who, _Subscriber] = {}
 
-    def add(self, who: Sender, pattern: str, at: int) -> None:
+    def add(self, who: Who, pattern: str, at: int) -> None:
         """Tell `who`, from `at` on for a while, whatever matches; all that is known comes at once.
 
         Raises ValueError for a pattern that is none, and when there are too many already.
@@ -42,7 +45,7 @@ class Subscribers:
             raise ValueError(f"{MOST_OF_A_HOST} ports of {who[0]} have subscribed already")
         self._all[who] = _Subscriber(pattern, at + LIFETIME)
 
-    def due(self, address: str, args: Sequence[Value], at: int) -> list[Sender]:
+    def due(self, address: str, args: Sequence[Value], at: int) -> list[Who]:
         """To whom these values of a full address are to be sent now.
 
         Called with what is true at `at` as often as one likes: the same is not told twice, and what
@@ -56,3 +59,7 @@ class Subscribers:
                 one.told[address] = (values, at)
                 due.append(who)
         return due
+
+    def asking(self, address: str, at: int) -> list[Who]:
+        """Those whose pattern is this very address, for what only they are told."""
+        return [who for who, one in self._all.items() if one.pattern == address and one.until > at]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from live.compositor import Layer
-from live.show import eased
+from live.levels import eased
 from live.texture import DeviceSlot, Picture
 
 FADE = 300_000_000  # ns of show time

@@ -9,7 +9,10 @@ the order in which things happened:
     {"network": FILE, "sha256": ...}                         once an engine has loaded it
     {"keys": 0, "ws": ..., "psi": ..., "w_avg": ...}         of cue 0, once they are mapped
     {"at": 1234567890, "do": "psi", "args": [0.5]}           obeyed at that show time, in ns;
-                                                             with "heard": true, the desk's
+                                                             with "heard": true, the desk's; with
+                                                             "age": N, received so long before
+    {"relisted": 1234567890, "setlist": FILE, "text": TOML}  another set list took over then: what
+                                                             follows are latents and keys of that
     {"w": 1250000000}                                        W+ was sampled for that show time
     {"gpus": {...}, "at": 1250000000}                        what the GPU monitor showed from then
     {"resumed": 1250000000}                                  begun again there, with other engines
@@ -36,6 +39,7 @@ from live.addresses import Message
 from live.control import apply
 from live.gpus import Sample
 from live.keys import Resolved, path_through
+from live.relist import relisted
 from live.setlist import SetList, programme
 from live.show import Programme, Show
 from live.wplus import wplus_at
@@ -89,7 +93,15 @@ class Resumed:
     at: int
 
 
-Event: TypeAlias = Sampled | Obeyed | Mapped | Gauged | Resumed | Ended
+@dataclass(frozen=True, slots=True, eq=False)
+class Relisted:
+    """Another set list took over at this show time (ns): no keys of it are known yet."""
+
+    at: int
+    setlist: SetList
+
+
+Event: TypeAlias = Sampled | Obeyed | Mapped | Gauged | Resumed | Relisted | Ended
 
 
 class State(NamedTuple):
@@ -104,7 +116,8 @@ class State(NamedTuple):
 class Take:
     """A take that was read.
 
-    `networks` and `latents` are the SHA-256 of files; `events` what happened, in order.
+    `setlist` and `cue` are those it begins with; `networks` and `latents` the SHA-256 of files;
+    `events` what happened, in order.
     """
 
     began: datetime
@@ -114,11 +127,23 @@ class Take:
     latents: Mapping[Path, str] = field(default_factory=dict)
     events: Sequence[Event] = ()
 
+    @property
+    def setlists(self) -> tuple[SetList, ...]:
+        """All that were performed, in order."""
+        later = [event.setlist for event in self.events if isinstance(event, Relisted)]
+        return (self.setlist, *later)
+
 
 def opening(setlist: SetList, cue: int) -> Show:
     """The show of a set list before anything has happened."""
     state = setlist.overlay.opening(setlist.show.overlay)
-    return Show.opening(programme(setlist), setlist.show.tempo, cue=cue, overlay=state)
+    return Show.opening(
+        programme(setlist),
+        setlist.show.tempo,
+        cue=cue,
+        overlay=state,
+        drive=setlist.show.position,
+    )
 
 
 def performed(take: Take) -> Iterator[tuple[int, dict[Path, Floats]]]:
@@ -127,26 +152,29 @@ def performed(take: Take) -> Iterator[tuple[int, dict[Path, Floats]]]:
     Cues whose keys were not known yet are left out, as they were then. Raises UserError for a
     message that no performance can have obeyed.
     """
-    facts = programme(take.setlist)
-    networks = [cue.network for cue in take.setlist.cues]
-    paths: dict[int, Morph] = {}
-    show = opening(take.setlist, take.cue)
+    setlist, paths = take.setlist, dict[int, Morph]()
+    facts, networks = programme(setlist), [cue.network for cue in setlist.cues]
+    show = opening(setlist, take.cue)
     for event in take.events:
         if isinstance(event, Sampled):
             yield event.at, wplus_at(show, event.at, facts, networks, paths.get)
         elif isinstance(event, Mapped):
-            paths[event.cue] = path_through(take.setlist.cues[event.cue], event.resolved)
+            paths[event.cue] = path_through(setlist.cues[event.cue], event.resolved)
         elif isinstance(event, Resumed):
             paths.clear()
             show = waiting(show, event.at, facts)
         elif isinstance(event, Obeyed):
             show = after(show, event, facts)
+        elif isinstance(event, Relisted):
+            show = relisted(show, setlist, event.setlist, event.at)
+            setlist, paths = event.setlist, {}
+            facts, networks = programme(setlist), [cue.network for cue in setlist.cues]
 
 
 def last_state(take: Take) -> State:
-    """Where the take ends. Raises UserError as `performed` does."""
-    facts = programme(take.setlist)
-    show, at, plays = opening(take.setlist, take.cue), 0, True
+    """Where the take ends, with the last of its set lists. Raises UserError as `performed` does."""
+    setlist, facts = take.setlist, programme(take.setlist)
+    show, at, plays = opening(setlist, take.cue), 0, True
     for event in take.events:
         if isinstance(event, Mapped | Gauged | Ended):
             continue
@@ -157,6 +185,9 @@ def last_state(take: Take) -> State:
             show = after(show, event, facts)
             if event.message.address in ("play", "stop"):
                 plays = show.transport.playing
+        elif isinstance(event, Relisted):
+            show = relisted(show, setlist, event.setlist, event.at)
+            setlist, facts = event.setlist, programme(event.setlist)
     return State(waiting(show, at, facts), at, plays)
 
 
@@ -207,11 +238,13 @@ def check_files(take: Take) -> None:
     """See that networks and latents are those of the performance. Raises UserError for another.
 
     What is hashed are the files that the show would perform: a take may name anything. A file that
-    lies elsewhere now, such as the bundled network, is known by its name.
+    lies elsewhere now, such as the bundled network, is known by its name. Of latents those of the
+    last set list count: keys are in the take as numbers.
     """
     recorded = {**take.networks, **take.latents}
     by_name = {path.name: sha256 for path, sha256 in recorded.items()}
-    for path in {cue.network for cue in take.setlist.cues} | latents(take.setlist):
+    performed = {cue.network for setlist in take.setlists for cue in setlist.cues}
+    for path in performed | latents(take.setlists[-1]):
         sha256 = recorded.get(path, by_name.get(path.name))
         if sha256 is not None and sha256_of(path) != sha256:
             raise UserError(

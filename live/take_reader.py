@@ -23,8 +23,8 @@ from engine.link import MAX_WS_VALUES
 from live.addresses import ADDRESSES, Message, coerce
 from live.gpus import Sample
 from live.keys import Resolved, path_through
-from live.setlist import Cue, parse_setlist
-from live.take import FORMAT, Ended, Event, Gauged, Mapped, Obeyed, Resumed, Sampled, Take
+from live.setlist import Cue, SetList, parse_setlist
+from live.take import FORMAT, Ended, Event, Gauged, Mapped, Obeyed, Relisted, Resumed, Sampled, Take
 
 _LONGEST_LINE = 64 << 20  # a cue with 100 keys of 18 * 512 is 5 MB
 _LARGEST = 1 << 30  # bytes; an hour at 60 frames a second is 5 MB
@@ -86,6 +86,7 @@ class _Reading:
 
     def __init__(self, heading: Take) -> None:
         self._heading = heading
+        self._setlist = heading.setlist  # that is performed by now
         self._networks: dict[Path, str] = {}
         self._latents: dict[Path, str] = {}
         self._obeyed_at = 0  # nothing happens before what has happened
@@ -119,9 +120,13 @@ class _Reading:
         elif "resumed" in record:
             self._obeyed_at = _time(record["resumed"], self._obeyed_at)
             self._events.append(Resumed(self._obeyed_at))
+        elif "relisted" in record:
+            self._obeyed_at = _time(record["relisted"], self._obeyed_at)
+            self._setlist = _setlist(record)
+            self._events.append(Relisted(self._obeyed_at, self._setlist))
         elif "keys" in record:
-            cue = _cue(record["keys"], self._heading)
-            keys = _resolved(record, self._heading.setlist.cues[cue])
+            cue = _cue(record["keys"], self._setlist)
+            keys = _resolved(record, self._setlist.cues[cue])
             self._events.append(Mapped(cue, keys))
         elif "network" in record:
             self._networks[_path(record["network"])] = str(record["sha256"])
@@ -134,9 +139,13 @@ class _Reading:
 def _heading(record: dict[str, Any]) -> Take:
     if record.get("anthesis take") != FORMAT:
         raise ValueError(f"it must begin with a take of format {FORMAT}")
-    setlist = parse_setlist(_path(record["setlist"]), str(record["text"]))
-    take = Take(datetime.fromisoformat(record["began"]), setlist, 0)
-    return replace(take, cue=_cue(record["cue"], take))
+    setlist = _setlist(record)
+    began = datetime.fromisoformat(record["began"])
+    return Take(began, setlist, _cue(record["cue"], setlist))
+
+
+def _setlist(record: dict[str, Any]) -> SetList:
+    return parse_setlist(_path(record["setlist"]), str(record["text"]))
 
 
 def _time(value: Any, earliest: int) -> int:
@@ -151,8 +160,8 @@ def _path(value: Any) -> Path:
     return Path(value)
 
 
-def _cue(value: Any, take: Take) -> int:
-    if type(value) is not int or not 0 <= value < len(take.setlist.cues):
+def _cue(value: Any, setlist: SetList) -> int:
+    if type(value) is not int or not 0 <= value < len(setlist.cues):
         raise ValueError(f"{value!r:.40} is no cue of the set list")
     return value
 
@@ -171,12 +180,13 @@ def _message(record: dict[str, Any]) -> Message:
         raise ValueError(f"{address!r:.60}: no such address")
     if any(isinstance(arg, float) and not math.isfinite(arg) for arg in args):
         raise ValueError(f"{address}: not a finite number")
+    age = _time(record.get("age", 0), 0)
     if not args:
-        return Message(address)
+        return Message(address, age_ns=age)
     message = coerce(ADDRESSES[address], args)
     if message is None:
         raise ValueError(f"{address}: {args!r:.60} does nothing")
-    return message
+    return replace(message, age_ns=age)
 
 
 def _resolved(record: dict[str, Any], cue: Cue) -> Resolved:

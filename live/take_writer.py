@@ -33,6 +33,7 @@ from live.take import (
     Gauged,
     Mapped,
     Obeyed,
+    Relisted,
     Resumed,
     Sampled,
     Take,
@@ -111,6 +112,10 @@ class TakeWriter:
     def obeyed(self, at: int, message: Message, *, heard: bool = False) -> None:
         """A message, `heard` from the desk or not, took effect at show time `at` (ns)."""
         self._put(Obeyed(at, message, heard))
+
+    def relisted(self, at: int, setlist: SetList) -> None:
+        """Another set list takes over at show time `at` (ns); its latents and keys follow."""
+        self._put(Relisted(at, setlist))
 
     def sampled(self, at: int) -> None:
         """W+ is asked for, for show time `at` (ns)."""
@@ -233,11 +238,14 @@ def _heading(setlist: SetList, cue: int, began: datetime) -> dict[str, Any]:
     return {
         "anthesis take": FORMAT,
         "began": began.isoformat(),
-        "setlist": str(setlist.file.absolute()),
-        "text": setlist.text,
+        **_text(setlist),
         "cue": cue,
         "versions": _versions(),
     }
+
+
+def _text(setlist: SetList) -> dict[str, str]:
+    return {"setlist": str(setlist.file.absolute()), "text": setlist.text}
 
 
 def _file(kind: str, path: Path, sha256: str) -> dict[str, Any]:
@@ -249,14 +257,21 @@ def _event(event: Event) -> dict[str, Any]:
         return {"w": event.at}
     if isinstance(event, Resumed):
         return {"resumed": event.at}
+    if isinstance(event, Relisted):
+        return {"relisted": event.at, **_text(event.setlist)}
     if isinstance(event, Mapped):
         return {"keys": event.cue, **event.resolved._asdict()}
     if isinstance(event, Ended):
         return {"ends": event.at}
     if isinstance(event, Gauged):  # the reader knows the histories from the samples before
         return {"gpus": asdict(replace(event.sample, histories=Histories())), "at": event.at}
-    heard = {"heard": True} if event.heard else {}
-    return {"at": event.at, "do": event.message.address, "args": list(event.message.args), **heard}
+    message = event.message
+    record = {"at": event.at, "do": message.address, "args": list(message.args)}
+    if event.heard:
+        record["heard"] = True
+    if message.age_ns:
+        record["age"] = message.age_ns
+    return record
 
 
 def _event_line(event: Event) -> bytes:

@@ -14,6 +14,7 @@ SPEED_LIMIT = 8.0
 SPEED_LEAST = 1e-6  # below it is 0: a grid of such steps has more of them than floats can count
 
 SHIFT_NS = 250_000_000  # a nudge is spread over this time, like a finger on a turntable
+PULL = 0.5  # of the beat's own speed: a pull is spread so that it adds or takes no more
 BEATS_A_BAR = 4
 
 TAP_SILENCE_NS = 2_000_000_000  # a longer pause starts a new series of taps
@@ -34,7 +35,8 @@ class Transport:
         playing: whether the beat runs at all.
         anchor_ns: show time of the last operation.
         anchor_beat: the beat at that time.
-        shift: beats that are added evenly over the 0.25 s after the anchor, also when paused.
+        shift: beats that are added evenly after the anchor, also when paused...
+        shift_ns: ...over this time.
         taps: times of the present series of taps.
     """
 
@@ -44,6 +46,7 @@ class Transport:
     anchor_ns: int = 0
     anchor_beat: float = 0.0
     shift: float = 0.0
+    shift_ns: int = SHIFT_NS
     taps: tuple[int, ...] = ()
 
     @property
@@ -55,7 +58,7 @@ class Transport:
         """The beat at a show time, which is not before the anchor."""
         elapsed = ns - self.anchor_ns
         beat = self.anchor_beat + elapsed * self._rate
-        return beat + self.shift * min(elapsed / SHIFT_NS, 1.0) if self.shift else beat
+        return beat + self.shift * min(elapsed / self.shift_ns, 1.0) if self.shift else beat
 
     def reaches(self, beat: float, since_ns: int) -> int | None:
         """The first show time, not before `since_ns`, at which `beat` is reached going forwards.
@@ -101,20 +104,14 @@ class Transport:
     def nudged(self, beats: float, ns: int) -> "Transport":
         """Forwards (or back) by `beats`, spread over a quarter of a second."""
         here = self.anchored(ns)
-        return replace(here, shift=here.shift + beats)
+        return replace(here, shift=here.shift + beats, shift_ns=SHIFT_NS)
 
-    def aligned(self, grid: float, phase: float, ns: int) -> "Transport":
-        """Pulled so that `ns` was a musical beat `phase * grid` past a multiple of `grid`.
-
-        It goes the shorter way, spread like a nudge, and replaces a shift in progress. Beats of
-        the music pass `speed` times as fast here, so that is the grid. Nothing when paused.
-        """
-        grid, offset = grid * abs(self.speed), grid * self.speed * phase
-        if not self.playing or grid == 0.0:
-            return self
+    def pulled(self, beats: float, ns: int) -> "Transport":
+        """The same, but never faster than the beat can bear: it slows down, and does not turn."""
         here = self.anchored(ns)
-        steps = math.floor((here.anchor_beat - offset) / grid + 0.5)
-        return replace(here, shift=steps * grid + offset - here.anchor_beat)
+        shift, rate = here.shift + beats, PULL * abs(self._rate)
+        spread = SHIFT_NS if rate == 0.0 else max(SHIFT_NS, math.ceil(abs(shift) / rate))
+        return replace(here, shift=shift, shift_ns=spread)
 
     def tapped(self, ns: int) -> "Transport":
         """One tap: from the second on, the tempo is that of the median recent interval."""
@@ -129,10 +126,13 @@ class Transport:
         return replace(self.with_bpm(60e9 / median, ns), taps=taps)
 
     def anchored(self, ns: int) -> "Transport":
-        """The same course, told from `ns`; what remains of a shift takes its full time again."""
+        """The same course, told from `ns`."""
         elapsed = ns - self.anchor_ns
-        shift = self.shift * (1.0 - min(elapsed / SHIFT_NS, 1.0))
-        return replace(self, anchor_ns=ns, anchor_beat=self.beat_at(ns), shift=shift)
+        if elapsed >= self.shift_ns:
+            return replace(self, anchor_ns=ns, anchor_beat=self.beat_at(ns), shift=0.0)
+        rest = self.shift_ns - elapsed
+        shift = self.shift * (rest / self.shift_ns)
+        return replace(self, anchor_ns=ns, anchor_beat=self.beat_at(ns), shift=shift, shift_ns=rest)
 
     @property
     def _rate(self) -> float:

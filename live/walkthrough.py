@@ -62,13 +62,18 @@ def write_walkthrough(setlist: SetList, start: Start, path: Path) -> None:
 def walk(setlist: SetList) -> Iterator[tuple[int, Message | None]]:
     """What somebody would do to see every cue once, and when (ns); None where all has been seen.
 
-    A loop is seen once around, a cue that springs until it stands still.
+    A loop is seen once around unless it says when the next cue follows, a cue that springs until it
+    stands still.
     """
     facts = programme(setlist)
     plays = Message("play", (1,))
     yield 0, plays
     show = apply(opening(setlist, 0), plays, 0, facts)
     while True:
+        if show.voice.follows is not None and upcoming(show, facts) is not None:
+            seen = _seen(show, show.voice.follows - show.voice.origin)
+            show = advance(show, seen, facts)
+            continue
         seen = _seen(show, facts[show.voice.cue].duration)
         if facts[show.voice.cue].ending == "spring":
             seen += SWING_NS

@@ -335,6 +335,27 @@ class Window:
         self._watch.want(None)
         self._unfill(monitor)
 
+    @property
+    def monitor(self) -> str:
+        """The name of the monitor that the window is on, "" where there is none."""
+        here = self._here()
+        return "" if here is None else here.name
+
+    def move_to(self, monitor: str) -> None:
+        """To another monitor, filling it or not as before.
+
+        monitor: as `live.monitors.choose` reads it. Raises ValueError where it finds none, or
+        several.
+        """
+        try:
+            to = choose(self.monitors, monitor)
+        except UserError as error:
+            raise ValueError(str(error)) from error
+        if self.fullscreen:
+            self._fill(to)
+        else:
+            self._unfill(to)
+
     def toggle_fullscreen(self) -> None:
         """What the key F does."""
         if self.fullscreen:

@@ -30,7 +30,7 @@ def wplus_at(
     for reading in show.readings(at):
         path = path_of(reading.cue)
         if path is not None:
-            layer = (reading.weight, read(path, reading, show.psi))
+            layer = (reading.weight, read(path, reading, show.psi.at(at)))
             layers.setdefault(networks[reading.cue], []).append(layer)
     return {network: blend(readings) for network, readings in layers.items()}
 

@@ -26,12 +26,16 @@ TABLE = {
     "cue/next": "[i]",
     "cue/back": "[i]",
     "cue/hold": "i",
-    "psi": "f",
-    "noise": "f",
-    "master": "f",
+    "psi": "f [f]",
+    "noise": "f [f]",
+    "master": "f [f]",
     "blackout": "i",
     "freeze": "i",
     "fade": "f f",
+    "fullscreen": "i",
+    "monitor": "i",
+    "key/seed": "i [i]",
+    "network": "s",
     "overlay": "s",
     "overlay/visible": "i",
     "overlay/opacity": "f",
@@ -41,9 +45,12 @@ TABLE = {
     "record/start": "[s]",
     "record/stop": "[i]",
     "record/marker": "[s]",
+    "panic": "[i]",
     "ping": "",
     "subscribe": "i [s]",
 }
+# Beyond it: who leads the tempo, and a message that ends a panic whatever was pressed.
+TIME = {"tempo/source": "s", "panic/undo": "[i]"}
 # Beyond it: panes are moved, resized and faded, too.
 PANES = {
     f"overlay/pane/{pane}/{key}": tags
@@ -54,9 +61,10 @@ SAMPLES = {"f": 1.0, "[f]": 1.0, "i": 1, "[i]": 1, "s": "desktop", "[s]": "words
 
 
 def test_the_addresses_are_those_of_the_table() -> None:
-    assert set(ADDRESSES) == {*TABLE, *PANES}
-    for name, tags in (TABLE | PANES).items():
-        sample = [SAMPLES[tag] for tag in tags.split()]
+    assert set(ADDRESSES) == {*TABLE, *TIME, *PANES}
+    for name, tags in (TABLE | TIME | PANES).items():
+        words = [argument.choices[-1] for argument in ADDRESSES[name].arguments if argument.choices]
+        sample = words or [SAMPLES[tag] for tag in tags.split()]
         assert coerce(ADDRESSES[name], sample) is not None
         assert ADDRESSES[name].meaning
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,8 +13,9 @@ import pytest
 from engine.__main__ import _parser
 from engine.bench.figures import Figures, Row
 from engine.errors import UserError
-from live import bench, engine_bench
+from live import bench, engine_bench, osc_bench
 from live.engine_bench import EngineOptions
+from live.show import CueFacts, Show
 from live.source import Supervised
 
 
@@ -188,3 +190,28 @@ def test_the_change_is_between_two_files_with_a_fade(tmp_path: Path) -> None:
     assert first.network != second.network
     assert first.network.read_bytes() == second.network.read_bytes()
     assert second.fade == 1
+
+
+def test_a_desk_is_measured_by_a_storm_of_which_nothing_is_lost() -> None:
+    programme = (CueFacts("one", 8.0, "loop"),)
+    show = Show.opening(programme, 120.0)
+    with osc_bench.TimedDesk("127.0.0.1:0") as desk:
+
+        def interval() -> float:
+            time.sleep(0.02)  # a frame
+            desk.messages(show, 0, programme)
+            return 10.0
+
+        rows = osc_bench.storm_rows(desk, interval, turns=1, turn_s=0.3)
+    silence, storm, frame = rows
+    assert silence.name == "interval (osc silence)"
+    assert storm.name == "interval (osc storm)"
+    assert frame.how.endswith(" 0 lost")
+    assert desk.counts.received > 100
+    assert desk.counts.refused == desk.counts.malformed == 0
+
+
+def test_routes_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(osc_bench, "MESSAGES", 200)
+    assert [row.name for row in osc_bench.route_rows()] == ["osc_route", "osc_route (first)"]
+    assert len(osc_bench.patch().entries) == 80

@@ -12,6 +12,7 @@ import pytest
 from live.addresses import Message
 from live.app import SECOND, Stage
 from live.captions import identity
+from live.edits import Saved
 from live.ensemble import Ensemble
 from live.fake_source import Fake
 from live.overlay import tensor
@@ -62,7 +63,7 @@ def perform(tmp_path):
     """Builds stages with an overlay on the set list above; closes everything."""
     closing = []
 
-    def build(*desk, text=SETLIST, hz=60.0, takes=None, tape=None):
+    def build(*desk, text=SETLIST, hz=60.0, takes=None, tape=None, edits=None):
         path = tmp_path / "faces.toml"
         path.write_text(text)
         setlist = load_setlist(path)
@@ -93,6 +94,7 @@ def perform(tmp_path):
             desk=Script(*desk),
             overlay=overlay,
             tape=tape,
+            edits=edits,
         )
         return stage, overlay, fakes
 
@@ -357,6 +359,26 @@ def test_a_cue_may_bring_a_program_of_its_own(perform):
     assert "|w - w_avg|" in text_of(overlay._terminal.screen)
     turned_until(stage, 9)
     assert "tensor" in text_of(overlay._terminal.screen)
+    assert stage.faults.count == 0
+
+
+def test_a_set_list_that_is_saved_brings_its_programs(perform, tmp_path):
+    """One that runs and was changed begins again; cues call for those that are new."""
+    saved = []
+    edits = SimpleNamespace(newest=lambda: saved.pop() if saved else None)
+    stage, overlay, _ = perform((6.0, Message("cue/go", ("two",))), edits=edits)
+    turned_until(stage, 1.9)
+    text = SETLIST.replace('"frame {frame} {cue} ', '"picture {frame} of {cue} ')
+    text = text.replace('name = "two"', 'name = "two"\nprogram = "new"').replace(
+        '[[cue]]\nname = "one"',
+        '[overlay.programs.new]\nscript = ["all new"]\n[[cue]]\nname = "one"',
+    )
+    (tmp_path / "faces.toml").write_text(text)
+    saved.append(Saved(load_setlist(tmp_path / "faces.toml"), {}))
+    turned_until(stage, 4.5)
+    assert "of one" in text_of(overlay._terminal.screen)
+    turned_until(stage, 7.5)
+    assert "all new" in text_of(overlay._terminal.screen)
     assert stage.faults.count == 0
 
 

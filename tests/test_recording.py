@@ -222,7 +222,7 @@ def test_a_subscriber_is_told_over_the_network_and_nobody_else(perform, tmp_path
     with OscServer("127.0.0.1:0") as server:
         stage, tape = perform(server)
         port = subscribed.getsockname()[1]
-        stranger.sendto(encode("/anthesis/subscribe", port), server.address)
+        stranger.sendto(encode("/anthesis/subscribe", port, "/anthesis/out/record"), server.address)
         assert server.wait(10)
         stage.turn()
         stranger.sendto(encode("/anthesis/record/start", "x"), server.address)

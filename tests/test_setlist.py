@@ -296,7 +296,7 @@ CHORUS = '[[cue]] 2 "chorus"'
     [
         # wrong keys
         ("tempo = 100", "temp = 100", "[show] temp: no such key, did you mean tempo?; accepted are"
-            " title, network, tempo, psi, fit, detail, overlay, holding"),
+            " title, network, tempo, psi, fit, detail, position, overlay, holding"),
         ("[show]", "[shw]", "[shw]: no such key, did you mean show?"),
         ("path =", "pth =", f"{CHORUS} pth: no such key, did you mean path?"),
         ("{seed = 21, beats", "{seed = 21, beat", f"{CHORUS} keys[1].beat (seed 21): no such key,"
@@ -340,7 +340,12 @@ CHORUS = '[[cue]] 2 "chorus"'
         ("tempo = 100", "tempo = nan", "[show] tempo: must be a finite number"),
         ("tempo = 140", "tempo = 301", f"{CHORUS} tempo: must be less than or equal to 300"),
         ("beats = 3", "beats = 0", f"{CHORUS} keys[1].beats (seed 21): must be greater than 0"),
-        ("fade = 1.5", "fade = -1", f"{CHORUS} fade: must be greater than or equal to 0"),
+        ("fade = 1.5", "fade = -1", f"{CHORUS} fade: -1 is no cross-fade; it is a number of beats"),
+        ("fade = 1.5", 'fade = "2 bars"', f"{CHORUS} fade: '2 bars' is no cross-fade; it is a num"),
+        ("fade = 1.5", 'fade = "4000 s"', f"{CHORUS} fade: '4000 s' is no cross-fade"),
+        ("fade = 1.5", "fade = true", f"{CHORUS} fade: True is no cross-fade"),
+        ("fade = 1.5", "fade = nan", f"{CHORUS} fade: nan is no cross-fade"),
+        ("fade = 1.5", "follow = 0", f"{CHORUS} follow: must be greater than 0"),
         ("psi = 0.3", "psi = 30", f"{CHORUS} keys[2].psi (seed 22): must be less than or equal"),
         ("seed = 24", "seed = -24", f"{CHORUS} keys[4].seed (seed -24): must be greater than or"),
         ("seed = 24", "seed = 4294967296", f"{CHORUS} keys[4].seed (seed 4294967296): must be"),

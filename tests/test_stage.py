@@ -126,6 +126,21 @@ class Slow(Fake):
         return frame
 
 
+class Kept:
+    """A journal that keeps messages and nothing else."""
+
+    def __init__(self):
+        self.messages = []
+
+    def obeyed(self, at, message, *, heard=False):
+        self.messages.append(message)
+
+    def file(self, *args):
+        pass
+
+    keys = sampled = gauged = ends = file
+
+
 @pytest.fixture
 def perform(tmp_path):
     """Builds stages on the set list above; closes their outputs."""
@@ -184,7 +199,7 @@ def test_what_the_stage_does_before_it_asks_is_not_the_engines_time(perform, mon
 
 STORM = (
     (0.3, Message("tempo/bpm", (90.0,))),
-    (0.9, Message("psi", (0.6,))),
+    (0.9, Message("psi", (0.6, 0.7))),
     (1.1, Message("tempo/nudge", (0.25,))),
     (2.0, Message("cue/go", ("two",))),
     (2.5, Message("speed", (-1.5,))),
@@ -209,7 +224,9 @@ def test_every_frame_shows_the_path_at_its_own_time(perform, hz):
         if len(readings) == 1:
             alone += 1
             path = stage.ensemble.path(readings[0].cue)
-            assert np.array_equal(request.ws, read(path, readings[0], show.psi))
+            assert np.array_equal(
+                request.ws, read(path, readings[0], show.psi.at(request.show_time))
+            )
     assert alone > 2 * hz
     assert stage.faults.count == 0
 
@@ -275,6 +292,53 @@ def test_keys_do_what_the_desk_does(perform):
     assert stage.show.blackout
     assert not stage.show.transport.playing
     assert stage.show.voice.cue == 0
+
+
+def walled(output):
+    """Gives an output a window's ways; the list of where it went."""
+    went = []
+    output.go_fullscreen = lambda: went.append("full")
+    output.go_windowed = lambda: went.append("window")
+    output.toggle_fullscreen = lambda: went.append("other")
+    output.move_to = went.append
+    return went
+
+
+def test_the_desk_directs_the_window_and_a_take_says_nothing_of_it(perform):
+    journal = Kept()
+    stage, _ = perform(
+        (0.1, Message("fullscreen", (1,))),
+        (0.2, Message("fullscreen", (0,))),
+        (0.3, Message("monitor", ("EPSON",))),
+        (0.4, Message("monitor", (2,))),
+        (0.5, Message("psi", (0.5,))),
+        journal=journal,
+    )
+    went = walled(stage.output)
+    turned_until(stage, 1)
+    stage.output.keys.append("f")
+    stage.turn()
+    assert went == ["full", "window", "EPSON", "2", "other"]
+    assert [message.address for message in journal.messages if message.address != "play"] == ["psi"]
+
+
+def test_without_a_window_the_show_goes_on(perform, caplog):
+    stage, _ = perform((0.1, Message("monitor", (2,))), (0.2, Message("fullscreen", (1,))))
+    turned_until(stage, 0.5)
+    assert "the show has no window" in caplog.text
+    assert stage.faults.count == 0
+
+
+def test_desks_are_told_how_it_goes(perform):
+    stage, _ = perform((0.5, Message("cue/next")), (1.0, Message("tempo/bpm", (90.0,))))
+    turned_until(stage, 3)
+    told = stage._desk.told
+    assert told["out/bpm"] == (90.0,)
+    assert told["out/cue"] == (2, "two")
+    assert told["out/heartbeat"] == (3,)
+    assert told["out/fps"] == (60.0,)
+    beat, phase = told["out/beat"]
+    assert beat + phase == pytest.approx(stage.show.transport.beat_at(3 * SECOND), abs=0.1)
 
 
 def test_escape_twice_within_two_seconds_ends_the_show(perform):

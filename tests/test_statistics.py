@@ -13,7 +13,7 @@ from live.control import Message, apply
 from live.fake_source import Fake
 from live.prompter import Prompt, Prompter
 from live.setlist import bundled, programme
-from live.show import Show
+from live.show import CueFacts, Show
 from live.source import Frame, Request
 from live.statistics import Statistics, in_words
 from live.tape import Status
@@ -157,3 +157,39 @@ def test_the_operator_sees_what_is_not_as_usual(
     line = prompter.prompt(Prompt(10**9, 0, show, cues, 60, 5 * MS, smaller, divisor, tape))
     assert line is not None
     assert line.endswith(says)
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        ([], "cue 1/4 garden · beat 3.3/48 · 100.0 BPM internal · "),
+        ([(1, "tempo/beat", ())], "BPM OSC clock, locking · "),
+        ([(n * 0.6, "tempo/beat", ()) for n in range(1, 4)], "100.0 BPM OSC clock, locking · "),
+        ([(n * 0.1, "tempo/phase", (n / 6 % 1,)) for n in range(20)], "100.0 BPM OSC clock · "),
+        ([(0.5, "tempo/beat", (1, 280.0))], "280.0 BPM OSC clock lost, held · "),
+        ([(0.6, "tempo/tap", ()), (1.2, "tempo/tap", ())], "100.0 BPM tapped · "),
+        ([(1, "tempo/source", ("tap",))], "BPM tapped alone · "),
+        ([(1, "panic", ()), (1, "cue/hold", (1,))], " internal · held · PANIC · "),
+        ([(1, "play", (0,)), (1, "blackout", (1,))], " · paused · blackout · "),
+    ],
+)
+def test_the_operator_sees_cue_beat_and_who_leads_the_tempo(script: list, says: str) -> None:
+    cues = programme(bundled())
+    show = apply(Show.opening(cues, 100.0), Message("play", (1,)), 0, cues)
+    for second, address, args in script:
+        show = apply(show, Message(address, args), round(second * 10**9), cues)
+    prompter = Prompter(Terminal(io.StringIO()))
+    line = prompter.prompt(Prompt(10**9, 2 * 10**9, show, cues, 60, None, None, 1, None))
+    assert line is not None
+    assert says in line
+
+
+def test_the_operator_sees_what_follows() -> None:
+    cues = (CueFacts("a", 4.0, "loop", follow=16.0), CueFacts("b", 4.0, "hold"))
+    show = apply(Show.opening(cues, 60.0), Message("play", (1,)), 0, cues)
+    for held in ((), (1,)):
+        show = apply(show, Message("cue/hold", held), 2 * 10**9, cues)
+        prompter = Prompter(Terminal(io.StringIO()))
+        line = prompter.prompt(Prompt(10**9, 2 * 10**9, show, cues, 60, None, None, 1, None))
+        assert line is not None
+        assert "beat 2.0/4, b in 14 · 60.0 BPM" in line

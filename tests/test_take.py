@@ -95,6 +95,8 @@ STORM = (
     (3.7, Message("overlay/pane/terminal/place", (0.1, 0.2, 0.3, 0.4))),
     (4.0, Message("cue/go", (3,))),
     (4.4, Message("tempo/beat", (1, 133.0))),
+    (4.9, Message("tempo/beat", (2,), age_ns=7_654_321)),
+    (5.0, Message("tempo/phase", (0.25,), age_ns=1)),
 )
 
 
@@ -222,7 +224,7 @@ def test_a_show_is_resumed_where_the_take_ends(perform, folder):
     old = last_state(take)
     stage, asked = perform("later.take", (5.9, Message("psi", (1.5,))), take=take, seconds=8)
     assert stage.show.voice.cue == old.show.voice.cue == before.show.voice.cue == 2
-    assert (old.show.psi, stage.show.psi) == (0.1 + 0.2, 1.5)
+    assert (old.show.psi.target, stage.show.psi.target) == (0.1 + 0.2, 1.5)
     assert stage.show.transport.playing
     assert stage.show.overlay.name == "desktop"
     assert stage.show.master == before.show.master
@@ -362,8 +364,9 @@ def lines(perform, folder):
         ('{"at": 1, "do": "quit", "args": []}', "'quit': no such address"),
         ('{"at": 1, "do": "psi", "args": [NaN]}', "psi: not a finite number"),
         ('{"at": 1, "do": "psi", "args": ["x"]}', "psi: psi must be a finite number, got 'x'"),
-        ('{"at": 1, "do": "psi", "args": [1, 2]}', "psi: 2 arguments"),
+        ('{"at": 1, "do": "speed", "args": [1, 2]}', "speed: 2 arguments"),
         ('{"at": 1, "do": "psi"}', "'args'"),
+        ('{"at": 1, "do": "tempo/downbeat", "args": [], "age": -1}', "-1 is no show time"),
         ('{"keys": 7}', "7 is no cue"),
         ('{"keys": 0, "ws": {"shape": [1], "type": "<f4", "data": ""}}', "an array of <f4 [1]"),
         (
@@ -498,7 +501,7 @@ def test_a_killed_show_leaves_its_take_and_is_resumed(tmp_path):
     assert done.returncode == 0, done.stderr
     later = last_state(read_take(tmp_path / "later.take")).show
     assert later.voice.cue == 2
-    assert later.psi == psis[-1]
+    assert later.psi.target == psis[-1]
     again = subprocess.run(
         [*command, "--resume", str(take), "--take", str(take)],
         capture_output=True,

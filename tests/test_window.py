@@ -164,6 +164,20 @@ def test_full_screen_fills_the_monitor_and_comes_back(shown: Window) -> None:
     np.testing.assert_array_equal(root_picture()[200:400, 240:560], pattern(320, 200))
 
 
+def test_a_window_goes_to_a_monitor_that_there_is(shown: Window) -> None:
+    assert shown.monitor == "screen"
+    for monitor in ("1", "SCR"):
+        shown.move_to(monitor)
+        assert shown.size == (320, 200)
+    with pytest.raises(ValueError, match="no monitor matches"):
+        shown.move_to("projector")
+    shown.go_fullscreen()
+    shown.move_to("screen")
+    assert shown.fullscreen
+    assert shown.size == (800, 600)
+    shown.go_windowed()
+
+
 @pytest.mark.parametrize("fullscreen", [False, True])
 def test_the_first_thing_seen_is_black(on_display: str, fullscreen: bool) -> None:
     tool("xsetroot", "-solid", "#ff8800")

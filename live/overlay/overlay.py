@@ -87,9 +87,8 @@ class Overlay:
             "monitor": self._monitor,
             "picture": self._picture,
         }
-        program = table.find_program(identity.program)
-        self._program = identity.program
-        self._stream = Stream(program, identity, self._terminal.screen, 0)
+        self._program = table.find_program(identity.program)
+        self._stream = Stream(self._program, identity, self._terminal.screen, 0)
         # What the monitor shows: the sample, its age in s, and the second it is.
         self._read: tuple[Sample | None, int, datetime] | None = None
         self._foundry = Foundry(table)
@@ -103,9 +102,13 @@ class Overlay:
 
     def play(self, identity: Identity, at: int) -> None:
         """Another cue is played from show time `at` on; its program may be another."""
-        before, self._program = self._program, identity.program
+        before, self._program = self._program, self._table.find_program(identity.program)
         if self._program != before:
-            self._stream.begin(self._table.find_program(identity.program), at, identity)
+            self._stream.begin(self._program, at, identity)
+
+    def learn(self, table: OverlayTable) -> None:
+        """Other programs, for the next cue; how the overlay looks is made when a show begins."""
+        self._table = self._table.with_programs(table)
 
     def prepare(self, size: tuple[int, int]) -> bool:
         """Have what an output of `size` needs made; whether it is there."""

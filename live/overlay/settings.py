@@ -109,6 +109,12 @@ class OverlayTable(BaseModel):
         rate = self.terminal.rate
         return programs[name] if rate is None else programs[name].model_copy(update={"rate": rate})
 
+    def with_programs(self, other: OverlayTable) -> OverlayTable:
+        """This table with the programs of another, and what that runs where a cue names none."""
+        runs = {"program": other.terminal.program, "rate": other.terminal.rate}
+        terminal = self.terminal.model_copy(update=runs)
+        return self.model_copy(update={"programs": other.programs, "terminal": terminal})
+
     def pane(self, name: PaneName) -> PaneTable:
         """The table of a pane."""
         tables: dict[PaneName, PaneTable] = {
