@@ -84,8 +84,9 @@ def _segment(ends: list[float], beat: float) -> int:
 
 
 def _reseed(keys: list[dict[str, Any]], key: int, seed: int) -> None:
-    """Another seed at a key; what belonged to a latent goes with it."""
+    """Another seed at a key; what belonged to a latent or a photo goes with it."""
     if key >= len(keys):
         raise ValueError(f"key/seed: the cue has {len(keys)} keys")
-    keys[key].pop("latent", None)
+    for source in ("latent", "photo", "face"):
+        keys[key].pop(source, None)
     keys[key]["seed"] = seed
