@@ -134,7 +134,8 @@ def test_a_headless_show_is_recorded_and_accounted_for(tmp_path):
     assert stats["seconds"] == pytest.approx(4, abs=0.3)
     assert stats["engine_restarts"] == stats["stage_faults"] == 0
     assert stats["engine_outages"] == []
-    assert set(stats["osc"]) == {"received", "applied", "merged", "refused", "malformed"}
+    counted = {"received", "applied", "merged", "refused", "malformed", "malformed_kinds", "late"}
+    assert set(stats["osc"]) == counted
     assert 0 < stats["time_to_window_s"] < stats["time_to_first_frame_s"]
     assert stats["peak_rss_mb"]["stage"] > 0
     assert set(stats["engine_ms"]) == {"p50", "p99"}
