@@ -170,14 +170,16 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
             heart.over()
         ended = clock.now()
         prompter.clear()
+    heard = desk.counts if desk is not None else Counts()
     summary = statistics.summary(
         ended,
         ensemble,
-        osc=(desk.counts if desk is not None else Counts()).asdict(),
+        osc=heard.asdict(),
         recorder=tape.counts,
         faults=stage.faults.count,
         frame_path=stage.frame_path,
     )
+    summary["osc_details"] = heard.details()
     prompter.say(in_words(summary))
     if options.stats is not None:
         write(summary, options.stats)

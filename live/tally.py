@@ -33,17 +33,19 @@ class Counts:
     late: int = field(default=0, compare=False)
     kinds: Mapping[Malformation, int] = field(default_factory=dict, compare=False)
 
-    def asdict(self) -> dict[str, Any]:
-        """As the statistics write them."""
+    def asdict(self) -> dict[str, int]:
+        """What the statistics write of every message."""
         return {
             "received": self.received,
             "applied": self.applied,
             "merged": self.merged,
             "refused": self.refused,
             "malformed": self.malformed,
-            "late": self.late,
-            "malformed_kinds": dict(sorted(self.kinds.items())),
         }
+
+    def details(self) -> dict[str, Any]:
+        """And beside that."""
+        return {"late": self.late, "malformed": dict(sorted(self.kinds.items()))}
 
 
 class Tally:
