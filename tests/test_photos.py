@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile, features
 
 from engine.errors import UserError
-from engine.projection.photos import FORMATS, LARGE, MOST, SPARE, read_photo
+from engine.photos import FORMATS, LARGE, MOST, SPARE, read_photo
 
 RED, GREEN, BLUE, WHITE, BLACK = (
     (255, 0, 0),

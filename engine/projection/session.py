@@ -25,12 +25,12 @@ from torch import Tensor
 
 from engine.errors import UserError
 from engine.networks.stylegan2 import StyleGAN2
+from engine.photos import read_photo
 from engine.projection import outcome
 from engine.projection.crops import crop
 from engine.projection.models import Models, load_models
 from engine.projection.objective import Eager, Gradients, Graph, Objective, tensor_cores
 from engine.projection.options import InterruptedSearchError, Options, Pixels, Report
-from engine.projection.photos import read_photo
 from engine.projection.results import result_stem
 from engine.projection.search import DivergedError, Search
 from engine.weights import sha256
