@@ -314,12 +314,31 @@ def test_the_array_is_reused_until_the_source_changes(tmp_path, prepared, said, 
     np.testing.assert_array_equal(again.pixels, first.pixels)
     assert "3 pictures, prepared before" in said[1]
     assert left_in(tmp_path / "cache") == made
-    picture(200).save(folder / "000.png")  # as many bytes perhaps, but another time
     os.utime(folder / "000.png", ns=(1, 1))
-    assert greys(prepared(folder)) == [200, 1, 2]
-    (folder / "001.png").rename(folder / "x.png")
-    assert greys(prepared(folder)) == [200, 2, 1]
+    (folder / "001.png").rename(folder / "0010.png")
+    picture(200).resize((99, 99)).save(folder / "002.png")
+    said.clear()
+    assert greys(prepared(folder)) == [0, 1, 200]
+    assert not [line for line in said if "prepared before" in line]
     assert prepared(folder, 8).resolution == 8
+
+
+@pytest.mark.parametrize("change", ["time", "name", "size"])
+def test_any_change_makes_a_source_another(tmp_path, change):
+    folder = fill(tmp_path / "pictures", 2)
+    path, before = folder / "001.png", (folder / "001.png").stat()
+    os.utime(path, ns=(5, 5))
+    with sources.opened(folder, tmp_path / "cache") as found:
+        first = found.fingerprint
+    if change == "time":
+        os.utime(path, ns=(5, 6))
+    elif change == "name":
+        path.rename(folder / "002.png")
+    else:
+        path.write_bytes(bytes(before.st_size + 1))
+        os.utime(path, ns=(5, 5))
+    with sources.opened(folder, tmp_path / "cache") as found:
+        assert found.fingerprint != first
 
 
 def test_a_zip_is_another_when_a_member_is(tmp_path, prepared):
