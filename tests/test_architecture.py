@@ -23,7 +23,7 @@ LIGHT_ENGINE = [
     "engine.path",
     "engine.projection.crops",
     "engine.projection.options",
-    "engine.projection.photos",
+    "engine.photos",
     "engine.projection.results",
     "engine.weights",
     "engine.weights.vgg",

@@ -9,9 +9,9 @@ from PIL import Image
 
 from engine.alignment import face_quad
 from engine.errors import UserError
+from engine.photos import read_photo
 from engine.projection.crops import crop
 from engine.projection.faces import Face, find_faces
-from engine.projection.photos import read_photo
 
 PHOTO = Path(__file__).parent / "data" / "faces" / "collins.jpg"
 NAME = Path("irene.jpg")

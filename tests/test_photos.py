@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile, features
 
 from engine.errors import UserError
-from engine.projection.photos import FORMATS, LARGE, MOST, SPARE, read_photo
+from engine.photos import FORMATS, LARGE, MOST, SPARE, read_of_many, read_photo, reading
 
 RED, GREEN, BLUE, WHITE, BLACK = (
     (255, 0, 0),
@@ -512,3 +512,17 @@ def test_any_damage_is_survived_or_told(
 
 def test_only_pictures_of_pixels_are_opened() -> None:
     assert not {"EPS", "PDF", "WMF", "PSD", "FITS", "HDF5", "GRIB", "BUFR"} & set(FORMATS)
+
+
+@pytest.mark.parametrize("form", ["png", "jpg"])
+def test_of_many_photos_each_is_made_as_small_as_allowed(tmp_path, form):
+    path = tmp_path / f"photo.{form}"
+    quarters(side=1000).save(path)
+    with reading():
+        assert read_of_many(path, LEAST).size == (1000, 1000)
+        small = read_of_many(path, LEAST, large=0)
+        assert SPARE * LEAST <= small.width < 2 * SPARE * LEAST
+        assert_colours(small, RED, GREEN, BLUE, WHITE, within=4)
+        bytes_alone = io.BytesIO(path.read_bytes())
+        named = read_of_many(Path("nowhere", path.name), LEAST, file=bytes_alone)
+    assert named.size == (1000, 1000)

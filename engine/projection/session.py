@@ -25,12 +25,12 @@ from torch import Tensor
 
 from engine.errors import UserError
 from engine.networks.stylegan2 import StyleGAN2
+from engine.photos import read_photo
 from engine.projection import outcome
 from engine.projection.crops import crop
 from engine.projection.models import Models, load_models
 from engine.projection.objective import tensor_cores
 from engine.projection.options import InterruptedSearchError, Options, Pixels, Report
-from engine.projection.photos import read_photo
 from engine.projection.results import Result, result_stem
 from engine.projection.search import Search
 from engine.projection.together import Task, descend

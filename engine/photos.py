@@ -14,7 +14,7 @@ import threading
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -64,7 +64,7 @@ _DAMAGE = (
     zlib.error,
 )
 
-_ONE_AT_A_TIME = threading.Lock()  # Pillow's bound is one for the process
+_ONE_READER = threading.Lock()  # Pillow's bound is one for the process
 
 
 def read_photo(path: Path, least: int) -> Image.Image:
@@ -77,17 +77,35 @@ def read_photo(path: Path, least: int) -> Image.Image:
     (EXIF, profile) is left with it. Raises UserError for what is not there, no picture, damaged,
     or of more than MOST pixels.
     """
-    _check_place(path)
-    with _ONE_AT_A_TIME, _bounded():
-        try:
-            with path.open("rb") as file:
-                return _flat(path, _decoded(path, file, least))
-        except MemoryError as error:
-            raise UserError(
-                f"{path}: there is not the memory to read it: export it smaller"
-            ) from error
-        except OSError as error:  # of the disk: Pillow's are translated
-            raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+    with reading():
+        return read_of_many(path, least)
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Inside, any number of threads may `read_of_many`; whoever else reads photos waits."""
+    with _ONE_READER, _bounded():
+        yield
+
+
+def read_of_many(
+    path: Path, least: int, large: int = LARGE, file: BinaryIO | None = None
+) -> Image.Image:
+    """As `read_photo`, inside `reading`.
+
+    large: instead of LARGE. With 0 every picture comes as small as `least` allows, which for JPEGs
+        takes a fraction of the time.
+    file: the photo itself, if it is no file on disk: `path` is then what it is called.
+    """
+    if file is None:
+        _check_place(path)
+    try:
+        with nullcontext(file) if file is not None else path.open("rb") as stream:
+            return _flat(path, _decoded(path, stream, least, large))
+    except MemoryError as error:
+        raise UserError(f"{path}: there is not the memory to read it: export it smaller") from error
+    except OSError as error:  # of the disk: Pillow's are translated
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def _check_place(path: Path) -> None:
@@ -121,16 +139,16 @@ def _bounded() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def _decoded(path: Path, file: BinaryIO, least: int) -> Image.Image:
+def _decoded(path: Path, file: BinaryIO, least: int, large: int) -> Image.Image:
     """The first picture in the file, in a mode of its own, upright. Raises UserError."""
     with _damage_told(path, file):
         picture = _opened(path, file)
-    factor = _factor(picture, least)
+    factor = _factor(picture, least, large)
     with _damage_told(path, file):
         if factor > 1:  # decoding a JPEG to 1/2, 1/4 or 1/8 takes a fraction of time and memory
             picture.draft(picture.mode, (picture.width // factor, picture.height // factor))
         picture.load()
-    return _upright(_reduced(picture, least))
+    return _upright(_reduced(picture, least, large))
 
 
 @contextmanager
@@ -185,16 +203,16 @@ def _strange(path: Path, file: BinaryIO) -> str:
     return f"is none of the pictures that are read here ({', '.join(FORMATS)}, TGA)"
 
 
-def _factor(picture: Image.Image, least: int) -> int:
+def _factor(picture: Image.Image, least: int, large: int) -> int:
     """By what whole number the picture may and should be made smaller."""
-    wanted = math.ceil(math.sqrt(picture.width * picture.height / LARGE))
+    wanted = math.ceil(math.sqrt(picture.width * picture.height / max(large, 1)))
     allowed = min(picture.size) // (SPARE * least)
     return max(min(wanted, allowed), 1)
 
 
-def _reduced(picture: Image.Image, least: int) -> Image.Image:
+def _reduced(picture: Image.Image, least: int, large: int) -> Image.Image:
     """Smaller if it is too large; pictures of palettes and such, of a byte a pixel, as they are."""
-    factor = _factor(picture, least)
+    factor = _factor(picture, least, large)
     if factor <= 1 or picture.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):
         return picture
     return picture.reduce(factor)
