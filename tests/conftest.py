@@ -4,13 +4,19 @@ import os
 import shutil
 import subprocess
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
-import moderngl
-import pytest
-from hypothesis import settings
+# Before OpenGL: torch's optimisers load Triton where it is installed, and Triton's LLVM crashes in a
+# process that has Mesa's already. The other way round they get along.
+with suppress(ImportError):
+    import triton  # noqa: F401
 
-from live.offscreen import Offscreen
+import moderngl  # noqa: E402
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+from live.offscreen import Offscreen  # noqa: E402
 
 # Under load a test is slow, and has not failed.
 settings.register_profile("anthesis", deadline=None)
