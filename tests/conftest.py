@@ -7,16 +7,16 @@ from collections.abc import Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-# Before OpenGL: torch's optimisers load Triton where it is installed, and Triton's LLVM crashes in a
+# Before OpenGL: torch's optimisers load Triton where it is installed, and its LLVM crashes in a
 # process that has Mesa's already. The other way round they get along.
 with suppress(ImportError):
     import triton  # noqa: F401
 
-import moderngl  # noqa: E402
-import pytest  # noqa: E402
-from hypothesis import settings  # noqa: E402
+import moderngl
+import pytest
+from hypothesis import settings
 
-from live.offscreen import Offscreen  # noqa: E402
+from live.offscreen import Offscreen
 
 # Under load a test is slow, and has not failed.
 settings.register_profile("anthesis", deadline=None)
