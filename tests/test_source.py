@@ -149,6 +149,7 @@ def crowd():
     end()
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(sys.platform == "darwin", reason="processes cannot be bound to a core")
 def test_beside_other_work_frames_become_smaller_and_full_again_when_it_is_over(soft, crowd):
     begin, end = crowd
