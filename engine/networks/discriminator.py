@@ -184,7 +184,7 @@ class Discriminator(nn.Module):
             self.add_module(f"b{resolution}", block)
             self.blocks.append(block)
         self.b4 = Epilogue(config)
-        self.half: frozenset[int] = frozenset()
+        self.half_resolutions: frozenset[int] = frozenset()
         """Resolutions whose block runs in float16."""
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -196,7 +196,7 @@ class Discriminator(nn.Module):
         x = pictures.contiguous(memory_format=torch.channels_last)
         features = []
         for block, resolution in zip(self.blocks, self.config.resolutions, strict=False):
-            x = block(x.half() if resolution in self.half else x.float())
+            x = block(x.half() if resolution in self.half_resolutions else x.float())
             features.append(x)
         logits: Tensor = self.b4(x.float())
         return logits, features

@@ -149,7 +149,6 @@ def _move(pictures: Tensor, transforms: Transforms) -> Tensor:
     # From the middle, in half pixels: a quarter turn stays among integers.
     x = 2 * (place[None, None, :] - shift[:, 0]) - (side - 1)
     y = 2 * (place[None, :, None] - shift[:, 1]) - (side - 1)
-    x, y = torch.broadcast_tensors(x, y)
     turns = transforms.turns.long()[:, None, None]
     cos, sin = (1 - turns % 4).clamp(-1) * (turns % 2 == 0), (2 - turns % 4) * (turns % 2)
     x, y = cos * x + sin * y, cos * y - sin * x
@@ -176,7 +175,7 @@ def _resample(pictures: Tensor, matrices: Tensor) -> Tensor:
     for kernel, stride in ((taps[:, None], (2, 1)), (taps[None], (1, 2))):
         x = F.conv_transpose2d(x, 2 * kernel[None, None], stride=stride)
     begin, end = _EDGE + 2 * (margin - _KEPT), _EDGE + 2 * (side + margin + _KEPT)
-    x = x[:, :, begin:end, begin:end].unflatten(0, (n, channels)).squeeze(2)
+    x = x[:, :, begin:end, begin:end].reshape(n, channels, end - begin, end - begin)
     x = _sample(x, (_grid(matrices, side) + _OFF / side) * (side / (side + 2 * _KEPT)))
     x = x.reshape(n * channels, 1, *x.shape[2:])[:, :, 1:-1, 1:-1]
     for kernel, stride in ((taps[:, None], (2, 1)), (taps[None], (1, 2))):
@@ -190,7 +189,7 @@ def _grid(matrices: Tensor, side: int) -> Tensor:
     place = (place + 0.5 - _OFF) / side - 1
     x, y = torch.meshgrid(place, place, indexing="xy")
     points = torch.stack([x, y, torch.ones_like(x)], dim=2)
-    return points.flatten(0, 1)[None].matmul(matrices.mT).unflatten(1, x.shape)
+    return (points.flatten(0, 1) @ matrices.mT).reshape(len(matrices), *x.shape, 2)
 
 
 def _sample(x: Tensor, grid: Tensor) -> Tensor:

@@ -20,7 +20,8 @@ HALF_RESOLUTIONS = 4
 class Settings:
     """Everything that a step depends on, but for pictures and device.
 
-    discriminator: channels of its blocks 4, 8, ... R. gamma: of R1. rate: Adam's, of both networks, before lazy regularisation's correction.
+    discriminator: channels of its blocks 4, 8, ... R. gamma: of R1. rate: Adam's, of both
+    networks, before lazy regularisation's correction.
     mixing: how often two latents share a picture. path: weight of the path length, 0 for none.
     noise: whether noise inputs are learned. ema_kimg: half-life of the average, and ema_ramp: its
     share of what was seen, while that is less. augment: adapt augmentation until the

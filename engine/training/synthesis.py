@@ -86,7 +86,8 @@ def _block(
 def _layer(
     layer: SynthesisLayer, x: Tensor, w: Tensor, noise: Tensor | None, gain: float = 1.0
 ) -> Tensor:
-    s, weight = layer.affine(w), layer.weight
+    s: Tensor = layer.affine(w)
+    weight: Tensor = layer.weight
     gain *= LRELU_GAIN
     squares = F.linear(s.square(), weight.square().sum(dim=(2, 3)))
     scale = (squares + 1e-8).rsqrt() * gain

@@ -12,7 +12,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,8 +35,6 @@ from engine.training.synthesis import synthesize
 
 SETTLE_EVERY = 4
 """Steps between two looks at the numbers, for which a GPU must be waited for."""
-
-W_AVG_DECAY = 0.998
 
 
 class DivergedError(Exception):
@@ -63,7 +60,7 @@ class Trainer:
         _prepare(generator, device)
         _prepare(discriminator, device)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        self.discriminator.half = settings.half_resolutions
+        self.discriminator.half_resolutions = settings.half_resolutions
         if not settings.noise:
             for layer in self.generator.synthesis.layers():
                 layer.noise_strength.requires_grad_(False)
@@ -174,7 +171,6 @@ class Trainer:
         # What is mixed is no pair of its picture any more.
         mixing = 0.0 if self._pairs.weight(self.pictures) else self.settings.mixing
         ws = mixed_ws(self.generator, z, mixing, random)
-        self.generator.w_avg.lerp_(ws[:, 0].detach().mean(dim=0), 1 - W_AVG_DECAY)
         return self._synthesized(ws, random)
 
     def _synthesized(self, ws: Tensor, random: torch.Generator) -> Tensor:
@@ -210,9 +206,9 @@ class Trainer:
     def _follow(self) -> None:
         """The average of the generator over its past, which is what is performed."""
         decay = average_decay(self.settings, self.pictures)
-        ours, theirs = list(self.average.parameters()), list(self.generator.parameters())
+        ours: list[Tensor] = list(self.average.parameters())
+        theirs: list[Tensor] = list(self.generator.parameters())
         torch._foreach_lerp_(ours, theirs, 1 - decay)
-        self.average.w_avg.copy_(self.generator.w_avg)
 
     def _dice(self, purpose: str) -> torch.Generator:
         return dice(self.settings.seed, self.steps, purpose, self.device)
@@ -243,7 +239,7 @@ class Trainer:
         return {name: total / count for name, (total, count) in sums.items()}
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, float]]:
-        """Tensors and numbers that `restore` takes; all finite. Raises DivergedError."""
+        """Tensors, on the CPU, and numbers that `restore` takes. Raises DivergedError."""
         tensors = {"path_mean": self._path_mean, "pairs": self._pairs.norms}
         for part, net in self._networks().items():
             tensors |= {f"{part}.{name}": x for name, x in net.state_dict().items()}
@@ -253,7 +249,8 @@ class Trainer:
         for name, tensor in tensors.items():
             if not bool(tensor.isfinite().all()):
                 raise DivergedError(f"{name} is no number after {self.pictures / 1000:.1f} kimg")
-        return tensors, {"steps": self.steps, "p": self.p}
+        apart = {name: x.detach().cpu().contiguous().clone() for name, x in tensors.items()}
+        return apart, {"steps": self.steps, "p": self.p}
 
     def restore(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, float]) -> None:
         """Go on from a state. Raises ValueError for one that is not of these networks."""
@@ -262,7 +259,7 @@ class Trainer:
             for part, net in self._networks().items():
                 net.load_state_dict(_below(tensors, f"{part}."))
             for part, adam in (("adam_g", self._adam_g), ("adam_d", self._adam_d)):
-                adam.load_state_dict(_moments(adam, _below(tensors, f"{part}.")))
+                _restore_adam(adam, _below(tensors, f"{part}."))
             self._path_mean.copy_(tensors["path_mean"])
             self._pairs.norms.copy_(tensors["pairs"])
         except (KeyError, RuntimeError) as error:
@@ -301,10 +298,13 @@ def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     }
 
 
-def _moments(adam: torch.optim.Adam, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Adam's own form of state, from tensors called like `12.exp_avg`."""
+def _restore_adam(adam: torch.optim.Adam, tensors: Mapping[str, Tensor]) -> None:
+    """Moments from tensors called like `12.exp_avg`, laid out in memory as their weights are."""
+    weights = adam.param_groups[0]["params"]
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         index, _, kind = name.partition(".")
+        if kind != "step":
+            tensor = torch.empty_like(weights[int(index)]).copy_(tensor)
         moments.setdefault(int(index), {})[kind] = tensor
-    return {**adam.state_dict(), "state": moments}
+    adam.load_state_dict({**adam.state_dict(), "state": moments})
