@@ -15,6 +15,7 @@ from engine.__main__ import main as engine_command
 from engine.errors import UserError
 from live import cli_options as opt
 from live.cli_project import project
+from live.cli_train import train
 from live.codecs import TAPS
 from live.overlay.state import NAMES
 from live.performance import Options, perform, place
@@ -251,6 +252,7 @@ def sheet(
 
 
 app.command()(project)
+app.command()(train)
 
 
 @app.command(**HANDED_OVER)

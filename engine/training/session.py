@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,6 +34,7 @@ from engine.training.beginning import new_discriminator, new_generator
 from engine.training.folder import Folder, read_state, write_grid, write_network, write_state
 from engine.training.log import Log, write_chart
 from engine.training.options import InterruptedTrainingError, Options, Progress, Report
+from engine.training.pictures import measure_of, open_pictures
 from engine.training.plan import plan, resolution
 from engine.training.samples import grid_shape, mean_w, samples
 from engine.training.settings import Settings
@@ -43,8 +45,8 @@ from engine.weights.discriminators import read_discriminator
 Distance = Callable[[Tensor], Mapping[str, float]]
 """From pictures [N, 3, R, R] to their distances to the data, by name."""
 
-Open = Callable[[Options, int, Folder, Report], Batches]
-"""The pictures that were asked for, of that resolution. Raises UserError."""
+Open = Callable[[Options, int, Path, Report], Batches]
+"""The pictures that were asked for, of that resolution, prepared in a folder. Raises UserError."""
 
 MeasureOf = Callable[[Batches, torch.device], Distance]
 
@@ -77,8 +79,8 @@ class _Run:
 def train(
     options: Options,
     report: Report,
-    open_pictures: Open,
-    measure_of: MeasureOf | None = None,
+    open_pictures: Open = open_pictures,
+    measure_of: MeasureOf | None = measure_of,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Train until kimg or minutes are over. Raises UserError, InterruptedTrainingError."""
@@ -86,7 +88,8 @@ def train(
     half = options.precision == "float16" or (options.precision == "auto" and device.type == "cuda")
     network = None if options.start is None else load_network(options.start)
     where = Folder(options.out)
-    batches = open_pictures(options, resolution(options, network and network.config), where, report)
+    side = resolution(options, None if network is None else network.config)
+    batches = open_pictures(options, side, where.cache, report)
     settings, generator, discriminator = _players(options, network, half)
     trainer = Trainer(settings, batches, generator, discriminator, device)
     where.make()

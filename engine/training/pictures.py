@@ -1,0 +1,42 @@
+"""Where the pictures of a training come from, and what its samples are measured against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from engine.training.batches import Batches, Rendered, Shuffled
+from engine.training.options import Options, Report
+
+_REFERENCE = 4096  # pictures, of those that there are
+_TOGETHER = 64
+_UNSEEN = 1 << 40  # of endless pictures: no training comes as far
+
+
+def open_pictures(options: Options, side: int, cache: Path, report: Report) -> Batches:
+    """Flowers, drawn when they are needed, or pictures, prepared in `cache`. Raises UserError."""
+    if options.draws_flowers:
+        from engine.flowers.source import flowers  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+        return Rendered(flowers, side, options.seed)
+    from engine.training.data import prepare  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+    pictures = prepare(options.pictures, side, cache, report.say, mirror=options.mirror)
+    return Shuffled(pictures, options.seed)
+
+
+def measure_of(batches: Batches, device: torch.device) -> Callable[[Tensor], Mapping[str, float]]:
+    """How far samples [N, 3, R, R] are from these pictures, by name."""
+    from engine.training.measure import Measure  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+    count = min(batches.count or _REFERENCE, _REFERENCE)
+    first = 0 if batches.count else _UNSEEN
+    parts = [
+        batches.take(first + begin, min(_TOGETHER, count - begin), device).pictures
+        for begin in range(0, count, _TOGETHER)
+    ]
+    distance: Callable[[Tensor], Mapping[str, float]] = Measure(torch.cat(parts)).distance
+    return distance
