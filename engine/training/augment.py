@@ -167,7 +167,7 @@ def _reflected(place: Tensor, side: int) -> Tensor:
 def _resample(pictures: Tensor, matrices: Tensor) -> Tensor:
     """[N, C, R, R] through matrices [N, 2, 3], at twice the resolution, reflected at the edges."""
     n, channels, side, _ = pictures.shape
-    taps = torch.tensor(_SYMLET, device=pictures.device) / math.sqrt(2)
+    taps = torch.tensor(_SYMLET, dtype=pictures.dtype, device=pictures.device) / math.sqrt(2)
     # Channels as pictures: the second derivative of grouped convolutions is slow.
     x = pictures.reshape(n * channels, 1, side, side)
     margin = min(2 * _KEPT, side - 1)
@@ -185,7 +185,7 @@ def _resample(pictures: Tensor, matrices: Tensor) -> Tensor:
 
 def _grid(matrices: Tensor, side: int) -> Tensor:
     """Where to look for each sample at twice the resolution, and 6 around: [N, S, S, 2]."""
-    place = torch.arange(-_AROUND, 2 * side + _AROUND, device=matrices.device)
+    place = torch.arange(-_AROUND, 2 * side + _AROUND, device=matrices.device).to(matrices)
     place = (place + 0.5 - _OFF) / side - 1
     x, y = torch.meshgrid(place, place, indexing="xy")
     points = torch.stack([x, y, torch.ones_like(x)], dim=2)

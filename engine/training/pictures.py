@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from engine.training.batches import Batches, Rendered, Shuffled
 from engine.training.options import Options, Report
 
-_REFERENCE = 4096  # pictures, of those that there are
+_REFERENCE = 2048  # pictures, of those that there are
 _TOGETHER = 64
 _UNSEEN = 1 << 40  # of endless pictures: no training comes as far
 
@@ -32,11 +32,18 @@ def measure_of(batches: Batches, device: torch.device) -> Callable[[Tensor], Map
     """How far samples [N, 3, R, R] are from these pictures, by name."""
     from engine.training.measure import Measure  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
+    measure = Measure.of(_references(batches, device), device)
+
+    def distance(samples: Tensor) -> Mapping[str, float]:
+        found = measure.distance([samples])
+        return {"features": found.features, "patches": found.patches}
+
+    return distance
+
+
+def _references(batches: Batches, device: torch.device) -> Iterator[Tensor]:
+    """Pictures drawn at random; of endless ones such as are not learned from."""
     count = min(batches.count or _REFERENCE, _REFERENCE)
     first = 0 if batches.count else _UNSEEN
-    parts = [
-        batches.take(first + begin, min(_TOGETHER, count - begin), device).pictures
-        for begin in range(0, count, _TOGETHER)
-    ]
-    distance: Callable[[Tensor], Mapping[str, float]] = Measure(torch.cat(parts)).distance
-    return distance
+    for begin in range(0, count, _TOGETHER):
+        yield batches.take(first + begin, min(_TOGETHER, count - begin), device).pictures

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +73,7 @@ class Trainer:
         self._pairs = Pairs(settings, device)
         self._adaptation = Adaptation(settings.target, 1000 * settings.ramp_kimg)
         self._fresh: dict[str, list[Tensor]] = {}
+        self._signs: list[float] = []
         self._sums: dict[str, tuple[float, int]] = {}
         self.steps = 0
 
@@ -102,6 +104,7 @@ class Trainer:
         self._follow()
         if self.steps % SETTLE_EVERY == 0:
             self.settle()
+            self._adapt()
 
     def _play(self, batch: Batch) -> None:
         """Both losses of one batch, and a step of both players."""
@@ -217,7 +220,7 @@ class Trainer:
         self._fresh.setdefault(name, []).append(value.detach())
 
     def settle(self) -> None:
-        """Look at the losses since the last time, and adapt augmentation. Raises DivergedError."""
+        """Look at the losses since the last time. Raises DivergedError."""
         fresh, self._fresh = self._fresh, {}
         for name, values in fresh.items():
             numbers = torch.stack(values).tolist()
@@ -228,9 +231,15 @@ class Trainer:
                 )
             total, count = self._sums.get(name, (0.0, 0))
             self._sums[name] = total + sum(numbers), count + len(numbers)
-            if name == "sign" and self.settings.augment:
-                sign = sum(numbers) / len(numbers)
-                self._adaptation.adapt(sign, len(numbers) * self.settings.batch)
+            if name == "sign":
+                self._signs += numbers
+
+    def _adapt(self) -> None:
+        """More augmentation or less, by what the discriminator said since the last time."""
+        signs, self._signs = self._signs, []
+        if self.settings.augment:
+            sign = sum(signs) / len(signs)
+            self._adaptation.adapt(sign, SETTLE_EVERY * self.settings.batch)
 
     def means(self) -> dict[str, float]:
         """Losses, R1, path length and sign, each a mean since this was called last."""
@@ -238,7 +247,7 @@ class Trainer:
         sums, self._sums = self._sums, {}
         return {name: total / count for name, (total, count) in sums.items()}
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, float]]:
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors, on the CPU, and numbers that `restore` takes. Raises DivergedError."""
         tensors = {"path_mean": self._path_mean, "pairs": self._pairs.norms}
         for part, net in self._networks().items():
@@ -250,12 +259,14 @@ class Trainer:
             if not bool(tensor.isfinite().all()):
                 raise DivergedError(f"{name} is no number after {self.pictures / 1000:.1f} kimg")
         apart = {name: x.detach().cpu().contiguous().clone() for name, x in tensors.items()}
-        return apart, {"steps": self.steps, "p": self.p}
+        self.settle()
+        return apart, {"steps": self.steps, "p": self.p, "signs": self._signs}
 
-    def restore(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, float]) -> None:
+    def restore(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
         """Go on from a state. Raises ValueError for one that is not of these networks."""
-        self.steps, self._adaptation.p = int(numbers["steps"]), float(numbers["p"])
         try:
+            self.steps, self._adaptation.p = int(numbers["steps"]), float(numbers["p"])
+            self._signs = [float(sign) for sign in numbers["signs"]]
             for part, net in self._networks().items():
                 net.load_state_dict(_below(tensors, f"{part}."))
             for part, adam in (("adam_g", self._adam_g), ("adam_d", self._adam_d)):
