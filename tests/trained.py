@@ -2,6 +2,9 @@
 
 import json
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,7 @@ from typing import Any
 import torch
 
 from engine.networks.config import StyleGAN2Config
+from engine.training import plan
 from engine.training.batches import Batch
 from engine.training.beginning import new_discriminator, new_generator
 from engine.training.options import Options, Progress
@@ -76,7 +80,14 @@ class Told:
         return self.looks < 0
 
 
-def run(out: Path, blobs: Blobs | None = None, told: Told | None = None, **options: Any) -> Told:
+def run(
+    out: Path,
+    blobs: Blobs | None = None,
+    told: Told | None = None,
+    measure_of: Any = None,
+    clock: Callable[[], float] = time.monotonic,
+    **options: Any,
+) -> Told:
     """A training of blobs: 8 a step, a snapshot every 8 steps, 20 steps, unless it says else."""
     told, blobs = told or Told(), blobs or Blobs()
     given: dict[str, Any] = {
@@ -90,8 +101,20 @@ def run(out: Path, blobs: Blobs | None = None, told: Told | None = None, **optio
         "snapshot": 0.064,
         "device": "cpu",
     }
-    train(Options(out=out, **{**given, **options}), told, lambda *_: blobs, None)
+    asked = Options(out=out, **{**given, **options})
+    with small_latents():
+        train(asked, told, lambda *_: blobs, measure_of, clock)
     return told
+
+
+@contextmanager
+def small_latents() -> Iterator[None]:
+    """z and w of 16 rather than 512: a step is quick, and a state small."""
+    before, plan.LATENT = plan.LATENT, 16
+    try:
+        yield
+    finally:
+        plan.LATENT = before
 
 
 def lines(out: Path) -> list[dict[str, Any]]:
