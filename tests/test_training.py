@@ -212,6 +212,19 @@ def test_the_average_follows_by_its_half_life():
         torch.testing.assert_close(t.average.synthesis.b4.conv1.weight, expected.detach())
 
 
+def test_half_precision_learns_much_the_same():
+    config = StyleGAN2Config(16, (8, 8, 8), (16, 16), conv_clamp=256.0)
+    means = []
+    for half in (False, True):
+        t = trainer(generator=config, half=half, augment=False)
+        for _ in range(5):
+            t.step()
+        means.append(t.means())
+    assert means[0] != means[1]
+    for name in ("generator", "discriminator", "r1", "path"):
+        assert means[1][name] == pytest.approx(means[0][name], rel=0.1)
+
+
 def test_a_frozen_generator_waits():
     t = trainer(freeze_kimg=0.016)
     before = {name: x.clone() for name, x in t.generator.state_dict().items()}
@@ -258,6 +271,7 @@ def test_a_state_goes_on_to_the_same_bit(steps):
     for _ in range(steps):
         first.step()
     tensors, numbers = first.state()
+    assert len(numbers["signs"]) == steps % 4  # what p will be adapted by, in a while
     for _ in range(7):
         first.step()
     second = trainer(pairs=1.0, pairs_kimg=1.0, ramp_kimg=0.05)

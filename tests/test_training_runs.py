@@ -256,6 +256,25 @@ def test_gamma_may_change_but_not_the_networks(tmp_path):
     assert not any("goes on" in line for line in told.lines)
 
 
+def test_what_is_not_a_trainings_is_not_replaced(tmp_path):
+    start = network_file(tmp_path / "network.safetensors")
+    before = start.read_bytes()
+    with pytest.raises(UserError, match="is there already, and no training to go on with"):
+        run(tmp_path)
+    assert start.read_bytes() == before
+    run(tmp_path, kimg=0.008, force=True)
+    assert start.read_bytes() != before
+
+
+def test_a_gpu_that_is_too_small_says_so(tmp_path, monkeypatch):
+    def full(self):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr("engine.training.trainer.Trainer.step", full)
+    with pytest.raises(UserError, match="does not hold a step of 8 pictures"):
+        run(tmp_path)
+
+
 def test_a_damaged_state_is_named(tmp_path):
     run(tmp_path, kimg=0.016)
     state = folder.Folder(tmp_path).newest()

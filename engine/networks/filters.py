@@ -7,6 +7,7 @@ with the padding that is left, and halving's is doubling: so every derivative is
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -36,8 +37,14 @@ def double(x: Tensor, gain: float = 4.0) -> Tensor:
 
 def _kernel(x: Tensor, gain: float) -> Tensor:
     """One filter [4, 4] for each channel of x, of sum `gain`."""
-    taps = torch.tensor(TAPS, dtype=x.dtype, device=x.device)
-    return (torch.outer(taps, taps) * (gain / 64)).expand(x.shape[1], 1, 4, 4)
+    return _filter(gain, x.dtype, x.device).expand(x.shape[1], 1, 4, 4)
+
+
+@lru_cache(maxsize=64)
+def _filter(gain: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Kept: to bring 16 numbers to a GPU takes longer than to convolve with them."""
+    taps = torch.tensor(TAPS)
+    return (torch.outer(taps, taps) * (gain / 64)).to(device, dtype)
 
 
 class _Blur(torch.autograd.Function):

@@ -159,6 +159,11 @@ def _go_on(run: _Run) -> None:
             f"-o {run.folder.path}: {error}; {kept}: go on from it with a larger --gamma or a "
             "smaller --rate"
         ) from error
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"the GPU's memory does not hold a step of {trainer.settings.batch} pictures: give a "
+            "smaller --batch or --channel-base"
+        ) from error
     if not _over(run):
         raise InterruptedTrainingError
     run.report.say(f"{run.folder.network}: {run.kimg:.1f} kimg; anthesis play performs it")
@@ -247,8 +252,15 @@ def keep(run: _Run) -> None:
 def _resume(options: Options, trainer: Trainer, where: Folder, report: Report) -> float:
     """Go on from the newest state, if there is one. Returns the seconds trained before."""
     newest = where.newest()
-    if newest is None or options.force:
+    if options.force:
         where.clear()
+        return 0.0
+    if newest is None:
+        if where.network.exists():
+            raise UserError(
+                f"{where.network}: is there already, and no training to go on with: --force "
+                "replaces it, or name another folder with -o"
+            )
         return 0.0
     tensors, facts = read_state(newest)
     settings = json.loads(json.dumps(asdict(trainer.settings)))
