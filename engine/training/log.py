@@ -75,7 +75,7 @@ def write_chart(path: Path, lines: Sequence[dict[str, Any]]) -> None:
     sheet = Image.new("RGB", (_WIDTH, max(len(panels), 1) * _HEIGHT), _PAPER)
     for index, (title, found) in enumerate(panels):
         panel = Image.new("RGB", (_WIDTH, _HEIGHT), _PAPER)
-        _draw(ImageDraw.Draw(panel), title, found)
+        _draw(ImageDraw.Draw(panel), title, found, lines[-1]["pictures"] / 1000)
         sheet.paste(panel, (0, index * _HEIGHT))
     with whole(path) as stream:
         sheet.save(stream, "PNG")
@@ -92,15 +92,16 @@ def _series(lines: Sequence[dict[str, Any]], name: str) -> Series:
     return [(group[-1][0], sum(y for _, y in group) / len(group)) for group in groups]
 
 
-def _draw(draw: ImageDraw.ImageDraw, title: str, found: list[tuple[str, Series]]) -> None:
+def _draw(
+    draw: ImageDraw.ImageDraw, title: str, found: list[tuple[str, Series]], last: float
+) -> None:
+    """One panel, from 0 to `last` kimg."""
     font = ImageFont.load_default(14)
-    xs = [x for _, series in found for x, _ in series]
     ys = sorted(y for _, series in found for _, y in series)
     # A few wild numbers at the start would press all others flat.
     low, high = ys[len(ys) // 100], ys[-1 - len(ys) // 100]
     low, high = min(low, 0.0), max(high, low + 1e-6)
     right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BELOW
-    last = max(max(xs), 1e-6)
 
     def place(x: float, y: float) -> tuple[float, float]:
         share = min(max((y - low) / (high - low), 0), 1)
@@ -112,8 +113,9 @@ def _draw(draw: ImageDraw.ImageDraw, title: str, found: list[tuple[str, Series]]
         draw.line([(_LEFT, y), (right, y)], _FAINT)
         draw.text((_LEFT - 8, y), f"{value:.3g}", _INK, font, anchor="rm")
         x = place(last * tick / 4, low)[0]
-        draw.text((x, bottom + 6), f"{last * tick / 4:.4g}", _INK, font, anchor="mt")
-    draw.text((right, bottom - 4), "kimg", _INK, font, anchor="rb")
+        unit = " kimg" if tick == 4 else ""
+        anchor = "rt" if tick == 4 else "mt"
+        draw.text((x, bottom + 6), f"{last * tick / 4:.4g}{unit}", _INK, font, anchor=anchor)
     draw.text((_LEFT, 10), title, _INK, font)
     for index, (name, series) in enumerate(found):
         draw.text((right - 150 * index, 10), name, _COLOURS[index], font, anchor="ra")
