@@ -342,3 +342,30 @@ def test_rendered_pictures_are_told_their_number():
     assert batch.latents is not None
     assert batch.latents.flatten().tolist() == [7, 8]
     assert batch.pictures.shape == (2, 3, 8, 8)
+
+
+def test_dice_are_others_for_every_seed_step_and_purpose():
+    thrown = {
+        torch.randn(1, generator=dice(seed, step, purpose, CPU)).item()
+        for seed in (0, 1)
+        for step in (0, 1, 2)
+        for purpose in ("z", "path")
+    }
+    assert len(thrown) == 12
+    assert torch.equal(
+        torch.randn(4, generator=dice(1, 2, "z", CPU)),
+        torch.randn(4, generator=dice(1, 2, "z", CPU)),
+    )
+
+
+def test_every_step_has_latents_noise_and_pictures_of_its_own():
+    t = trainer()
+    asked = []
+    t.batches = Blobs()
+    take = t.batches.take
+    t.batches.take = lambda first, count, where: asked.append(first) or take(first, count, where)
+    z = t._latents(take(0, 8, CPU))
+    t.step()
+    t.step()
+    assert asked == [0, 8]
+    assert not torch.equal(t._latents(take(0, 8, CPU)), z)
