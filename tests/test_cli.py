@@ -40,7 +40,7 @@ def test_a_bench_hands_on_what_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_bench_has_two_parts() -> None:
     done = CliRunner().invoke(cli.app, ["bench", "--only", "desk"])
     assert done.exit_code == 2
-    assert "parts are engine and stage" in done.output
+    assert "parts are engine, stage and projection" in done.output
 
 
 @pytest.mark.parametrize("option", ["--from", "--to", "--at", "--fps"])

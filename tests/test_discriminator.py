@@ -7,7 +7,14 @@ import torch
 import torch.nn.functional as F
 
 from engine.networks.discriminator import Discriminator, DiscriminatorConfig, with_deviation
-from engine.networks.filters import blur, double, halve
+from engine.networks.filters import (
+    blur,
+    double,
+    halve,
+    pooled_blur,
+    pooled_double,
+    pooled_halve,
+)
 from engine.networks.stylegan2 import Resample
 
 
@@ -107,6 +114,16 @@ def test_filters_are_the_generators():
     torch.testing.assert_close(double(x), resample.upsample(x))
     torch.testing.assert_close(blur(x, 1, 4.0), resample.smooth(x))
     torch.testing.assert_close(halve(x), blur(x, 1)[:, :, ::2, ::2])
+
+
+def test_filters_of_gpus_are_the_same():
+    x = torch.randn(2, 3, 8, 8)
+    for padding in (1, 2):
+        torch.testing.assert_close(pooled_blur(x, padding, 4.0), blur(x, padding, 4.0))
+    torch.testing.assert_close(pooled_halve(x, 1.0), halve(x))
+    torch.testing.assert_close(pooled_halve(x, 4.0), halve(x, 4.0))
+    torch.testing.assert_close(pooled_double(x, 4.0), double(x))
+    torch.testing.assert_close(pooled_double(x, 1.0), double(x, 1.0))
 
 
 @pytest.mark.parametrize("filtered", [lambda x: blur(x, 1), lambda x: blur(x, 2), halve, double])

@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,8 @@ class _Run:
     clock: Callable[[], float]
     logged: int = 0  # steps
     kept: int = 0  # steps
+    speeds: deque[tuple[float, int]] = field(default_factory=deque)  # moments and pictures
+    means: Mapping[str, float] = field(default_factory=dict)  # of the newest line
 
     @property
     def kimg(self) -> float:
@@ -134,20 +136,19 @@ def _go_on(run: _Run) -> None:
     every = max(1, round(1000 * options.snapshot / trainer.settings.batch))
     began = run.clock()
     before = run.seconds
-    speeds = deque([(began, trainer.pictures)])
-    means: Mapping[str, float] = {}
+    run.speeds.append((began, trainer.pictures))
     try:
         while not _over(run) and not run.report.stopped():
             trainer.step()
             now = run.clock()
             run.seconds = before + now - began
             if trainer.steps % max(1, every // _LINES) == 0:
-                means = _write_line(run, speeds)
+                _write_line(run)
             if trainer.steps % SETTLE_EVERY == 0:
-                speeds.append((now, trainer.pictures))
-                while now - speeds[0][0] > _RECENT_S and len(speeds) > 2:
-                    speeds.popleft()
-                run.report.went(_progress(run, speeds, means))
+                run.speeds.append((now, trainer.pictures))
+                while now - run.speeds[0][0] > _RECENT_S and len(run.speeds) > 2:
+                    run.speeds.popleft()
+                run.report.went(_progress(run))
             if trainer.steps % every == 0:
                 keep(run)
         if trainer.steps != run.kept:
@@ -182,30 +183,29 @@ def _share(run: _Run) -> float:
     )
 
 
-def _write_line(run: _Run, speeds: deque[tuple[float, int]]) -> Mapping[str, float]:
-    """A line of the log; returns the means it tells."""
-    means = run.trainer.means()
+def _write_line(run: _Run) -> None:
+    """A line of the log: means since the line before."""
+    run.means = run.trainer.means()
     run.log.add(
         {
             "pictures": run.trainer.pictures,
             "seconds": round(run.seconds, 1),
-            "pictures_s": round(_speed(run, speeds), 2),
+            "pictures_s": round(_speed(run), 2),
             "p": run.trainer.p,
-            **means,
+            **run.means,
         }
     )
     run.logged = run.trainer.steps
-    return means
 
 
-def _speed(run: _Run, speeds: deque[tuple[float, int]]) -> float:
+def _speed(run: _Run) -> float:
     """Pictures a second, of late."""
-    then, pictures = speeds[0]
+    then, pictures = run.speeds[0]
     return (run.trainer.pictures - pictures) / max(run.clock() - then, 1e-9)
 
 
-def _progress(run: _Run, speeds: deque[tuple[float, int]], means: Mapping[str, float]) -> Progress:
-    rate = _speed(run, speeds)
+def _progress(run: _Run) -> Progress:
+    rate = _speed(run)
     kimg, minutes = run.options.kimg, run.options.minutes
     ends = []
     if kimg is not None:
@@ -213,7 +213,7 @@ def _progress(run: _Run, speeds: deque[tuple[float, int]], means: Mapping[str, f
     if minutes is not None:
         ends.append(60 * minutes - run.seconds)
     left = min(ends) if ends else None
-    return Progress(run.kimg, min(_share(run), 1.0), rate, left, means, run.trainer.p)
+    return Progress(run.kimg, min(_share(run), 1.0), rate, left, run.means, run.trainer.p)
 
 
 def keep(run: _Run) -> None:
@@ -222,7 +222,7 @@ def keep(run: _Run) -> None:
     tensors, numbers = trainer.state()
     kimg = int(run.kimg)
     if trainer.steps != run.logged:
-        _write_line(run, deque([(run.clock() - 1, trainer.pictures)]))
+        _write_line(run)
     facts = {
         "settings": asdict(trainer.settings),
         "seconds": round(run.seconds, 3),

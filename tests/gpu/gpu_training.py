@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import torch
 from gpu_lines import Line, Told, at_least, at_most
 
+from engine.networks import filters
 from engine.networks.config import StyleGAN2Config
 from engine.projection.objective import tensor_cores
 from engine.training.batches import Batch
@@ -44,6 +45,7 @@ def training(told: Told) -> Iterator[Line]:
     pictures = Coloured(device)
     with tensor_cores():
         yield from _near(pictures, device)
+        yield from _filters(device)
         for what, changes in (
             ("float32, the game alone", {"half": False, "path": 0.0, "mixing": 0.0}),
             ("the game alone", {"path": 0.0, "mixing": 0.0}),
@@ -82,6 +84,28 @@ def _near(pictures: Coloured, device: torch.device) -> Iterator[Line]:
         near = torch.cat([moments[True][name].flatten() for name in names])
         off = float((near - exact).norm() / exact.norm())
         yield at_most("training", f"{player}, float16 to float32", off, "", CLOSE)
+
+
+def _filters(device: torch.device) -> Iterator[Line]:
+    """Means of two against a convolution a channel, float16 and channels-last, at 256 x 256."""
+    x = torch.randn(BATCH, 16, 256, 256, device=device).half()
+    x = x.contiguous(memory_format=torch.channels_last)
+    taps = torch.tensor([1.0, 3, 3, 1], device=device)
+    kernel = (torch.outer(taps, taps) / 64).half().expand(16, 1, 4, 4).contiguous()
+    ways = {
+        "pooled": lambda: filters.pooled_blur(x, 2, 1.0),
+        "convolved": lambda: torch.nn.functional.conv2d(x, kernel, padding=2, groups=16),
+    }
+    for name, way in ways.items():
+        for timed in (False, True):
+            torch.cuda.synchronize()
+            began = time.perf_counter()
+            for _ in range(20):
+                way()
+            torch.cuda.synchronize()
+            if timed:
+                took = (time.perf_counter() - began) / 20 * 1000
+                yield Line("training", f"filter at 256, {name}", f"{took:.3g} ms")
 
 
 def _timed(what: str, trainer: Trainer) -> Iterator[Line]:
