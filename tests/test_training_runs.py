@@ -143,7 +143,7 @@ def test_the_measure_is_asked_and_told(tmp_path):
         return distance
 
     told = run(tmp_path, measure_of=measure_of, kimg=0.032)
-    assert asked == [(1024, 3, 16, 16)]
+    assert asked == [(512, 3, 16, 16)]
     assert any("features 1.5, patches 2.5" in line for line in told.lines)
     assert lines(tmp_path)[-1]["features"] == 1.5
 

@@ -11,7 +11,9 @@ from torch import Tensor
 from engine.training.batches import Batches, Rendered, Shuffled
 from engine.training.options import Options, Report
 
-_REFERENCE = 2048  # pictures, of those that there are
+MEASURED = {"cuda": 2048, "cpu": 512}
+"""Pictures of either kind that are compared: more take a CPU, which draws flowers too, minutes."""
+
 _TOGETHER = 64
 _UNSEEN = 1 << 40  # of endless pictures: no training comes as far
 
@@ -43,7 +45,8 @@ def measure_of(batches: Batches, device: torch.device) -> Callable[[Tensor], Map
 
 def _references(batches: Batches, device: torch.device) -> Iterator[Tensor]:
     """Pictures drawn at random; of endless ones such as are not learned from."""
-    count = min(batches.count or _REFERENCE, _REFERENCE)
-    first = 0 if batches.count else _UNSEEN
+    most = MEASURED.get(device.type, MEASURED["cpu"])
+    count = most if batches.count is None else min(batches.count, most)
+    first = _UNSEEN if batches.count is None else 0
     for begin in range(0, count, _TOGETHER):
         yield batches.take(first + begin, min(_TOGETHER, count - begin), device).pictures

@@ -34,7 +34,7 @@ from engine.training.beginning import new_discriminator, new_generator
 from engine.training.folder import Folder, read_state, write_grid, write_network, write_state
 from engine.training.log import Log, write_chart
 from engine.training.options import InterruptedTrainingError, Options, Progress, Report
-from engine.training.pictures import measure_of, open_pictures
+from engine.training.pictures import MEASURED, measure_of, open_pictures
 from engine.training.plan import plan, resolution
 from engine.training.samples import grid_shape, mean_w, samples
 from engine.training.settings import Settings
@@ -50,7 +50,6 @@ Open = Callable[[Options, int, Path, Report], Batches]
 
 MeasureOf = Callable[[Batches, torch.device], Distance]
 
-_MEASURED = 1024  # pictures, at a snapshot
 _LINES = 50  # of the log, between two snapshots
 _RECENT_S = 60.0  # over which the speed is told
 
@@ -238,7 +237,8 @@ def keep(run: _Run) -> None:
     columns, rows = grid_shape(trainer.settings.resolution)
     write_grid(where.grid(kimg), samples(trainer, columns * rows, "grid"), columns)
     if run.distance is not None:
-        distances = run.distance(samples(trainer, _MEASURED, "measure"))
+        count = MEASURED.get(trainer.device.type, MEASURED["cpu"])
+        distances = run.distance(samples(trainer, count, "measure"))
         run.log.lines[-1] |= distances
         run.log.rewrite()
         told = ", ".join(f"{name} {value:.4g}" for name, value in distances.items())
