@@ -15,6 +15,7 @@ from engine.__main__ import main as engine_command
 from engine.errors import UserError
 from live import cli_options as opt
 from live.cli_project import project
+from live.cli_train import train
 from live.codecs import TAPS
 from live.osc_cli import app as osc_app
 from live.overlay.state import NAMES
@@ -256,6 +257,7 @@ def sheet(
 
 
 app.command()(project)
+app.command()(train)
 
 
 @app.command(**HANDED_OVER)

@@ -44,7 +44,7 @@ def _tap(name: str) -> str:
     return name
 
 
-def _finite(value: float | list[float] | None) -> float | list[float] | None:
+def finite(value: float | list[float] | None) -> float | list[float] | None:
     """Ranges of Click let "nan" pass, which is neither less nor more than anything."""
     numbers = value if isinstance(value, list) else [value]
     if any(number is not None and not math.isfinite(number) for number in numbers):
@@ -186,7 +186,7 @@ FilmFile: TypeAlias = Annotated[
 FilmSize: TypeAlias = Annotated[str, typer.Option(metavar="WxH", help="Of the picture.")]
 FilmFps: TypeAlias = Annotated[
     float,
-    typer.Option(metavar="N", min=1, max=240, callback=_finite, help="Frames a second."),
+    typer.Option(metavar="N", min=1, max=240, callback=finite, help="Frames a second."),
 ]
 Begin: TypeAlias = Annotated[
     float,
@@ -195,7 +195,7 @@ Begin: TypeAlias = Annotated[
         metavar="S",
         min=0,
         max=LONGEST_S,
-        callback=_finite,
+        callback=finite,
         help="Second of the show to begin at.",
     ),
 ]
@@ -206,7 +206,7 @@ End: TypeAlias = Annotated[
         metavar="S",
         min=0,
         max=LONGEST_S,
-        callback=_finite,
+        callback=finite,
         help="Second of the show to end at.",
     ),
 ]
@@ -216,7 +216,7 @@ Stills: TypeAlias = Annotated[
         metavar="S",
         min=0,
         max=LONGEST_S,
-        callback=_finite,
+        callback=finite,
         help="Make a still of that second; may be repeated.",
     ),
 ]

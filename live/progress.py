@@ -19,6 +19,7 @@ from rich.progress import (
 )
 
 from engine.errors import one_line
+from engine.training.options import Progress as Gone
 
 EVERY_S = 10.0
 
@@ -152,6 +153,58 @@ class Steps:
             self._bar = None
 
 
+class Training:
+    """How a training goes: an `engine.training.options.Report`; use as a context."""
+
+    def __init__(
+        self,
+        stopped: Callable[[], bool],
+        stream: TextIO,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """stopped: whether the user wants to end it."""
+        self.stopped = stopped
+        self._stream, self._clock = stream, clock
+        self._told = clock()
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> Training:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def say(self, line: str) -> None:
+        """A line above the bar."""
+        self._end()
+        self._stream.write(f"{line}\n")
+        self._stream.flush()
+
+    def went(self, progress: Gone) -> None:
+        """A few steps more."""
+        if not self._stream.isatty():
+            if self._clock() - self._told >= EVERY_S:
+                self._told = self._clock()
+                self._stream.write(f"{_in_words(progress)}\n")
+                self._stream.flush()
+            return
+        if self._bar is None:
+            self._bar = Progress(
+                BarColumn(bar_width=20),
+                TextColumn("{task.description}", markup=False),
+                console=Console(file=self._stream),
+                transient=True,
+            )
+            self._task = self._bar.add_task("", total=1.0 if progress.share else None)
+            self._bar.start()
+        self._bar.update(self._task, completed=progress.share, description=_in_words(progress))
+
+    def _end(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
 class Bytes:
     """How a download goes; use as a context."""
 
@@ -177,6 +230,19 @@ class Bytes:
     def came(self, done: int, total: int | None) -> None:
         """So many bytes by now, of so many if that is known."""
         self._bar.update(self._task, completed=done, total=total)
+
+
+def _in_words(progress: Gone) -> str:
+    """12.3 kimg · 38.1 pictures a second · 1:02:03 left · G 0.812 D 1.204 R1 0.031 · p 0.12."""
+    parts = [f"{progress.kimg:.1f} kimg", f"{progress.rate:.1f} pictures a second"]
+    if progress.left_s is not None:
+        parts.append(f"{_minutes(max(progress.left_s, 0))} left")
+    names = (("generator", "G"), ("discriminator", "D"), ("r1", "R1"), ("pairs", "pairs"))
+    means = progress.means
+    losses = [f"{short} {means[name]:.3f}" for name, short in names if name in means]
+    parts += [" ".join(losses)] if losses else []
+    parts += [f"p {progress.p:.2f}"] if progress.p else []
+    return " · ".join(parts)
 
 
 def _short(names: str) -> str:

@@ -6,18 +6,16 @@ The search itself is the engine's, in this process: no stage is open meanwhile.
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
-from threading import Event
 
 from engine.errors import UserError
 from engine.projection.options import Options, Pixels
 from engine.weights.vgg_places import fetch
 from live.codecs import Format
+from live.ctrl_c import ctrl_c
 from live.film import ERRORS, Film, reason
 from live.outfile import sync
 from live.progress import Bytes, Steps
@@ -32,7 +30,7 @@ def project(options: Options) -> int:
     """
     from engine.projection.session import project as search  # torch, which takes a second
 
-    with _ctrl_c() as stopped, Steps(stopped, sys.stderr) as report:
+    with ctrl_c() as stopped, Steps(stopped, sys.stderr) as report:
         return search(options, report)
 
 
@@ -61,23 +59,3 @@ def write_film(path: Path, frames: Iterable[Pixels]) -> None:
         raise UserError(f"{path}: cannot be written ({reason(error)})") from error
     finally:
         partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def _ctrl_c() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed; between two steps, so that none is half taken.
-
-    A second one ends the program as usual.
-    """
-    pressed = Event()
-    before = signal.getsignal(signal.SIGINT)
-
-    def press(*_: object) -> None:
-        pressed.set()
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, press)
-    try:
-        yield pressed.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)

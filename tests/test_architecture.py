@@ -25,6 +25,8 @@ LIGHT_ENGINE = [
     "engine.projection.options",
     "engine.photos",
     "engine.projection.results",
+    "engine.training.options",
+    "engine.training.settings",
     "engine.weights",
     "engine.weights.vgg",
     "engine.weights.vgg_places",

@@ -54,9 +54,9 @@ def test_a_render_takes_seconds_that_there_are(option: str, number: str) -> None
 def test_ranges_that_let_nan_pass_are_not_all_there_is() -> None:
     for number in (math.nan, math.inf, [1.0, math.nan]):
         with pytest.raises(typer.BadParameter, match="finite"):
-            cli_options._finite(number)
+            cli_options.finite(number)
     for number in (None, 1.0, [], [1.0]):
-        assert cli_options._finite(number) == number
+        assert cli_options.finite(number) == number
 
 
 @pytest.mark.parametrize("option", ["--size=SxS", "--part=S/S", "--part=٢/٨", "--size=16x٩٩"])

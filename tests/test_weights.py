@@ -225,6 +225,14 @@ def persistence(monkeypatch: pytest.MonkeyPatch) -> type:
 
 def nvidia_file(params: dict[str, np.ndarray], folder: Path, persistent: type, **own: Any) -> Path:
     """NVIDIA's pickle of these tensors; `own` are attributes that every layer carries."""
+    path = folder / "network.pkl"
+    generator = nvidia_module(params, persistent, **own)
+    path.write_bytes(pickle.dumps({"G": None, "D": None, "G_ema": generator}))
+    return path
+
+
+def nvidia_module(params: dict[str, np.ndarray], persistent: type, **own: Any) -> object:
+    """What NVIDIA's code pickles as a network of these tensors."""
 
     def module(prefix: str) -> object:
         below = {name.removeprefix(prefix) for name in params if name.startswith(prefix)}
@@ -237,9 +245,7 @@ def nvidia_file(params: dict[str, np.ndarray], folder: Path, persistent: type, *
         modules = {child: module(f"{prefix}{child}.") for child in sorted(children)}
         return persistent({"_parameters": parameters, "_modules": modules, "_buffers": {}, **own})
 
-    path = folder / "network.pkl"
-    path.write_bytes(pickle.dumps({"G": None, "D": None, "G_ema": module("")}))
-    return path
+    return module("")
 
 
 def parity_params(name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

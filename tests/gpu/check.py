@@ -44,6 +44,7 @@ SECTIONS = {
     "bench": "gpu_stage:bench",
     "recording": "gpu_recording:recording",
     "projection": "gpu_projection:projection",
+    "training": "gpu_training:training",
 }
 SECTION_S = 400.0  # a section that says nothing for so long hangs; memory's seconds come on top
 

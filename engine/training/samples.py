@@ -1,0 +1,56 @@
+"""Pictures of a training's average generator: the same latents at every snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from engine.networks.stylegan2 import StyleGAN2
+from engine.training.dice import classes, dice
+from engine.training.synthesis import synthesize
+from engine.training.trainer import Trainer
+
+_TOGETHER = 32
+_MEAN_OF = 10_000
+
+
+def grid_shape(resolution: int) -> tuple[int, int]:
+    """Columns and rows of a sheet that is about 2048 pixels wide."""
+    columns = min(max(2048 // resolution, 4), 16)
+    return columns, max(columns * 5 // 8, 2)
+
+
+@torch.no_grad()
+def samples(trainer: Trainer, count: int, purpose: str) -> Tensor:
+    """[count, 3, R, R], about [-1, 1]: psi 1, and the noise that a show would have."""
+    net = trainer.average
+    learned = trainer.settings.noise and net.config.use_noise
+    noise = [layer.noise_const for layer in net.synthesis.layers()] if learned else None
+    pictures = [
+        synthesize(net, net.map(z, c), noise, trainer.settings.half_resolutions)
+        for z, c in _latents(net, trainer.settings.seed, count, purpose, _TOGETHER)
+    ]
+    return torch.cat(pictures)
+
+
+@torch.no_grad()
+def mean_w(net: StyleGAN2, seed: int) -> Tensor:
+    """The mean w [w_dim] of 10,000 latents: what psi pulls towards."""
+    total = torch.zeros(net.w_dim, dtype=torch.float64)
+    for z, c in _latents(net, seed, _MEAN_OF, "mean", 1000):
+        total += net.mapping(z, c).double().sum(dim=0).cpu()
+    return (total / _MEAN_OF).float()
+
+
+def _latents(
+    net: StyleGAN2, seed: int, count: int, purpose: str, together: int
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """z [n, z_dim] and classes, always the same ones, some at a time."""
+    device = net.w_avg.device
+    random = dice(seed, 0, purpose, device)
+    for begin in range(0, count, together):
+        n = min(together, count - begin)
+        z = torch.randn(n, net.z_dim, device=device, generator=random)
+        yield z, classes(net, n, random)

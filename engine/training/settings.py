@@ -1,0 +1,80 @@
+"""What a training is, in numbers, and what was published for those that are left open; no torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from engine.networks.config import StyleGAN2Config
+
+R1_EVERY = 16
+PATH_EVERY = 4
+PATH_WEIGHT = 2.0
+PATH_SHRINK = 2  # of the batch: a path length costs twice a plain step
+PATH_DECAY = 0.01
+CLAMP = 256.0  # of activations, where the higher resolutions run in float16
+HALF_RESOLUTIONS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that a step depends on, but for pictures and device.
+
+    discriminator: channels of its blocks 4, 8, ... R. gamma: of R1. rate: Adam's, of both
+    networks, before lazy regularisation's correction.
+    mixing: how often two latents share a picture. path: weight of the path length, 0 for none.
+    noise: whether noise inputs are learned. ema_kimg: half-life of the average, and ema_ramp: its
+    share of what was seen, while that is less. augment: adapt augmentation until the
+    discriminator's sign is `target` on average, at 1 / (1000 ramp_kimg) a picture.
+    freeze_kimg: the discriminator learns alone that long. pairs: weight of the paired terms, which
+    falls to 0 at pairs_kimg; 0 for none. half: float16 in the highest resolutions.
+    """
+
+    generator: StyleGAN2Config
+    discriminator: tuple[int, ...]
+    batch: int
+    gamma: float
+    seed: int = 0
+    rate: float = 0.0025
+    mixing: float = 0.9
+    path: float = PATH_WEIGHT
+    noise: bool = True
+    ema_kimg: float = 10.0
+    ema_ramp: float = 0.05
+    augment: bool = True
+    target: float = 0.6
+    ramp_kimg: float = 500.0
+    freeze_kimg: float = 0.0
+    pairs: float = 0.0
+    pairs_kimg: float = 0.0
+    half: bool = False
+
+    @property
+    def resolution(self) -> int:
+        """Pixels a side."""
+        return self.generator.resolution
+
+    @property
+    def half_resolutions(self) -> frozenset[int]:
+        """Those whose blocks run in float16: the four highest, as published, but from 8 on."""
+        highest = self.generator.resolutions[-HALF_RESOLUTIONS:] if self.half else ()
+        return frozenset(size for size in highest if size >= 8)
+
+
+def published_gamma(resolution: int, batch: int) -> float:
+    """R1's weight by the rule of thumb of Karras et al. (2020): more pixels, more of it."""
+    return 0.0002 * resolution**2 / batch
+
+
+def published_batch(resolution: int) -> int:
+    """Pictures a step that one GPU of 16 GB holds, by the same rules: 4096 / R, at most 32."""
+    return max(min(4096 // resolution, 32), 4)
+
+
+def average_decay(settings: Settings, pictures: int) -> float:
+    """What the average keeps of itself in a step, after so many pictures.
+
+    Half of it is forgotten in ema_kimg; at first sooner, as it began with what is not learned yet.
+    """
+    half_life = min(1000 * settings.ema_kimg, settings.ema_ramp * pictures)
+    return math.exp(-math.log(2) * settings.batch / max(half_life, 1e-8))

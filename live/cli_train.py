@@ -1,0 +1,217 @@
+"""The command `train` and its options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from engine.training.options import InterruptedTrainingError, Options
+from live.cli_options import Device, finite
+
+Pictures: TypeAlias = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PICTURES",
+        help="A folder or zip of pictures, a thousand or more if you can; or the word flowers, "
+        "which Anthesis draws itself, without end.",
+    ),
+]
+Folder: TypeAlias = Annotated[
+    Path, typer.Option("-o", "--output", metavar="DIR", help="Where everything is left.")
+]
+Kimg: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        metavar="N",
+        min=0.001,
+        callback=finite,
+        help="Until so many thousand pictures were shown: 1000 shows much, 5000 to 25000 is usual; "
+        "fine-tuning takes 100 to 1000.",
+    ),
+]
+Minutes: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        metavar="N",
+        min=0.01,
+        callback=finite,
+        help="Until it has trained so long, those before a break counted.",
+    ),
+]
+From: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="NETWORK",
+        help="Fine-tune: go on from any StyleGAN2 that Anthesis reads. By far the best start for "
+        "a few hundred pictures, whatever the network knew before.",
+    ),
+]
+Freeze: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        metavar="KIMG",
+        min=0,
+        callback=finite,
+        help="With --from: how long a new discriminator learns alone, if the file brings none.",
+    ),
+]
+Resolution: TypeAlias = Annotated[
+    int | None,
+    typer.Option(metavar="R", help="Pixels a side, a power of two (256, or as --from has it)."),
+]
+ChannelBase: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Channels x resolution: how wide the networks are. 16384 below 512x512, else 32768; "
+        "half of it trains and performs much sooner, and suits simple subjects.",
+    ),
+]
+ChannelMax: TypeAlias = Annotated[
+    int, typer.Option(metavar="N", min=1, max=4096, help="Channels at most.")
+]
+Mapping: TypeAlias = Annotated[
+    int, typer.Option(metavar="LAYERS", min=1, max=64, help="From z to w; 2 learn sooner.")
+]
+Batch: TypeAlias = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, max=4096, help="Pictures a step (4096 / R, at most 32)."),
+]
+Gamma: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X",
+        min=0,
+        callback=finite,
+        help="Of R1: larger is steadier and less detailed. 0.0002 R x R / batch; try a quarter of "
+        "it and four times as much before anything else.",
+    ),
+]
+Rate: TypeAlias = Annotated[
+    float,
+    typer.Option(metavar="X", min=1e-6, max=0.1, callback=finite, help="Adam's learning rate."),
+]
+Mixing: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X", min=0, max=1, callback=finite, help="Style mixing (0.9; flowers 0.5)."
+    ),
+]
+Augment: TypeAlias = Annotated[
+    bool | None,
+    typer.Option(
+        "--augment/--no-augment",
+        help="Adaptive augmentation, which keeps a small set from being learned by heart: on, but "
+        "for flowers.",
+    ),
+]
+Mirror: TypeAlias = Annotated[
+    bool,
+    typer.Option("--mirror", help="Every picture also mirrored: twice as many; not for text."),
+]
+Noise: TypeAlias = Annotated[
+    bool,
+    typer.Option("--noise/--no-noise", help="Noise inputs, for fine texture that is never twice."),
+]
+Pairs: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        metavar="KIMG",
+        min=0,
+        callback=finite,
+        help="Flowers only: compare each with what its own latent makes, less and less until then "
+        "(half of --kimg, else 300; 0: never).",
+    ),
+]
+Snapshot: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        metavar="KIMG", min=0.001, callback=finite, help="Between two snapshots and their grids."
+    ),
+]
+Seed: TypeAlias = Annotated[
+    int, typer.Option(metavar="N", min=0, help="The same seed trains the same network on a CPU.")
+]
+Precision: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|float32|float16",
+        help="Of the four highest resolutions; auto is float16 on CUDA.",
+    ),
+]
+Replace: TypeAlias = Annotated[
+    bool, typer.Option("--force", help="Begin anew, and replace what is there.")
+]
+
+_PRECISIONS = ("auto", "float32", "float16")
+
+
+def train(
+    pictures: Pictures,
+    output: Folder = Path("run"),
+    kimg: Kimg = None,
+    minutes: Minutes = None,
+    start: From = None,
+    freeze: Freeze = 10.0,
+    resolution: Resolution = None,
+    channel_base: ChannelBase = None,
+    channel_max: ChannelMax = 512,
+    mapping: Mapping = 8,
+    batch: Batch = None,
+    gamma: Gamma = None,
+    rate: Rate = 0.0025,
+    mixing: Mixing = None,
+    augment: Augment = None,
+    mirror: Mirror = False,
+    noise: Noise = True,
+    pairs: Pairs = None,
+    snapshot: Snapshot = 20.0,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    force: Replace = False,
+) -> None:
+    """Train a StyleGAN2 of your own, or fine-tune one; DIR/network.safetensors can be performed.
+
+    Look at DIR/grid-*.png: training is over when they stop getting better, and DIR/log.png tells
+    why. Ctrl-C leaves a snapshot, and the same command goes on from there, after a kill from the
+    last one. Without --kimg or --minutes it goes on until Ctrl-C.
+    """
+    from live import train as run
+
+    if precision not in _PRECISIONS:
+        raise typer.BadParameter(f"{precision!r}: it is one of {', '.join(_PRECISIONS)}")
+    options = Options(
+        pictures=pictures,
+        out=output,
+        resolution=resolution,
+        channel_base=channel_base,
+        channel_max=channel_max,
+        mapping=mapping,
+        batch=batch,
+        gamma=gamma,
+        rate=rate,
+        mixing=mixing,
+        kimg=kimg,
+        minutes=minutes,
+        start=start,
+        freeze=freeze,
+        augment=augment,
+        mirror=mirror,
+        noise=noise,
+        pairs=pairs,
+        snapshot=snapshot,
+        seed=seed,
+        device=device,
+        precision=precision,
+        force=force,
+    )
+    try:
+        run.train(options)
+    except (InterruptedTrainingError, KeyboardInterrupt):
+        typer.echo("anthesis: interrupted; the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
