@@ -427,7 +427,8 @@ class OscServer:
         about = about or text
         if about not in self._logged and len(self._logged) < _MOST_LOGGED:
             self._logged.add(about)
-            log.warning("OSC: %s", text)
+            # Strangers write addresses: what would steer the operator's terminal is spelt out.
+            log.warning("OSC: %s", text if text.isprintable() else repr(text)[1:-1])
 
     # What the receiving thread does
 

@@ -16,7 +16,7 @@ class Heard(NamedTuple):
     args: Sequence[object] = ()
 
     def __str__(self) -> str:
-        said = " ".join([self.address, *map(_word, self.args)])
+        said = " ".join(map(_word, (self.address, *self.args)))
         return said if len(said) <= 120 else said[:119] + "…"
 
 

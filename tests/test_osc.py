@@ -20,6 +20,7 @@ from live.addresses import ADDRESSES, Message
 from live.endpoint import contains, default_allow, networks, parse_endpoint
 from live.osc import Counts, OscServer
 from live.show import CueFacts, Show
+from live.trace import Heard
 
 
 def psi(value: float) -> bytes:
@@ -338,6 +339,15 @@ def test_unknown_addresses_are_refused_and_logged_once(caplog: pytest.LogCapture
     assert server.drain(10**12) == []
     assert server.counts == Counts(received=3, refused=3)
     assert len(caplog.records) == 2
+
+
+def test_what_strangers_write_cannot_steer_the_operators_terminal(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    address = "/\x1b]2;hello\x07\n\u202eolleh"
+    drained(message(address, "i", 1))
+    assert "no such address: /\\x1b]2;hello\\x07\\n\\u202eolleh" in caplog.text
+    assert str(Heard(address, (1,))).isprintable()
 
 
 def test_a_hundred_kinds_of_nonsense_are_logged_and_then_no_more(
