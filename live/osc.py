@@ -11,6 +11,7 @@ schedule until its time; what is late is obeyed at once.
 from __future__ import annotations
 
 import logging
+import math
 import selectors
 import socket
 import struct
@@ -72,6 +73,7 @@ _SYSTEM_BUFFER = 4 << 20  # bytes of datagrams; systems give what they allow
 # would be dark: as an integer it is refused, and made a float here.
 _READ_AS = bytes.maketrans(b"IScf", b"Tsii")
 _MOST_LOGGED = 100
+_LARGEST_FLOAT = 3.4028234e38  # of 32 bits
 _HEARD = "out/heard"
 _HEARD_A_FRAME = 4  # lines that are told to those who watch
 
@@ -91,11 +93,17 @@ class Received(NamedTuple):
 
 
 def encode(address: str, *args: float | int | str) -> bytes:
-    """The datagram of one message."""
-    builder = osc_message_builder.OscMessageBuilder(address)
-    for arg in args:
-        builder.add_arg(arg)
-    return builder.build().dgram
+    """The datagram of one message: floats of 32 bits, integers of 32 or, if need be, 64.
+
+    Raises ValueError for a number that is larger, and for text that is no Unicode.
+    """
+    try:
+        builder = osc_message_builder.OscMessageBuilder(address)
+        for arg in args:
+            builder.add_arg(arg)
+        return builder.build().dgram
+    except (osc_message_builder.BuildError, OverflowError) as error:
+        raise ValueError(f"{address}: cannot be sent: {error}") from error
 
 
 def read_message(data: bytes) -> tuple[str, list[object]]:
@@ -276,7 +284,11 @@ class OscServer:
 
     def reply(self, sender: Sender, address: str, args: Sequence[float | int | str] = ()) -> None:
         """Send a message back to where one came from, if that takes no waiting."""
-        packet = encode(f"{self._prefix}/{address}", *args)
+        try:
+            packet = encode(f"{self._prefix}/{address}", *args)
+        except ValueError as error:  # a file's name that is no Unicode: the frame goes on
+            self._log_once(str(error), address)
+            return
         if isinstance(sender, Caller):
             line = self._lines.to(sender)
             if line is not None:
@@ -526,7 +538,8 @@ class OscServer:
 
 def _sendable(arg: object) -> float | int | str:
     """An argument as it came, as far as every receiver can take it."""
-    if isinstance(arg, int) and not -(2**31) <= arg < 2**31:
+    wide = isinstance(arg, int) and not -(2**31) <= arg < 2**31
+    if wide or (isinstance(arg, float) and _LARGEST_FLOAT < abs(arg) < math.inf):
         return str(arg)
     return arg if isinstance(arg, (float, int, str)) else str(arg)
 

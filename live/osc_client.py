@@ -43,9 +43,14 @@ class Client:
         return int(self._socket.getsockname()[1])
 
     def send(self, address: str, *args: float | int | str) -> None:
-        """Send a message; nobody may be there."""
-        with suppress(ConnectionError):  # an earlier one reached nobody
-            self._socket.send(encode(address, *args))
+        """Send a message; nobody may be there. Raises UserError for what cannot be sent."""
+        try:
+            with suppress(ConnectionError):  # an earlier one reached nobody
+                self._socket.send(encode(address, *args))
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        except OSError as error:
+            raise UserError(f"{address}: cannot be sent: {error.strerror or error}") from error
 
     def receive(self, timeout: float) -> Heard | None:
         """The next message that comes within so many seconds."""

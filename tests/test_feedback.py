@@ -102,13 +102,14 @@ def test_who_watches_is_told_what_arrives_and_what_it_did(server: OscServer) -> 
         for datagram in (
             message("/anthesis/psi", "f", 0.5),
             message("/anthesis/psi", "s", "loud"),
+            message("/x", "dh", 1e300, 2**63 - 1),
             message("/eos/out/ping"),
             message("/anthesis/cue/next", "i", 0),
         ):
             desk.sendto(datagram, server.address)
         lines = []
         at = 0
-        while len(lines) < 4:
+        while len(lines) < 5:
             at += 1
             frame(server, at)
             desk.setblocking(False)
@@ -123,6 +124,7 @@ def test_who_watches_is_told_what_arrives_and_what_it_did(server: OscServer) -> 
         ["malformed: psi: psi must be a finite number, got 'loud'", 0, "/anthesis/psi", "loud"],
         ["psi 0.5", 0, "/anthesis/psi", 0.5],
         ["refused: no such address", 0, "/eos/out/ping"],
+        ["refused: no such address", 0, "/x", "1e+300", "9223372036854775807"],
     ]
 
 

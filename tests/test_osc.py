@@ -481,6 +481,17 @@ def test_an_answer_knows_what_was_said_before_the_question(
     assert desk.recv(100) == noise
 
 
+def test_an_answer_that_cannot_be_sent_costs_none_of_the_frames_messages(
+    server: OscServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.answers["network"] = lambda: ("\udcff.pt",)  # a file's name that is no Unicode
+    server._queue(message("/anthesis/network"), SENDER)
+    server._queue(psi(0.5), SENDER)
+    show, programme = Show.opening((CueFacts("a", 8.0, "loop"),), 120.0), ()
+    assert server.messages(show, 0, programme) == [Message("psi", (0.5,))]
+    assert "network: cannot be sent" in caplog.text
+
+
 def test_an_answer_to_nobody_disturbs_nothing(server: OscServer, desk: socket.socket) -> None:
     for _ in range(10):
         server.reply(("127.0.0.1", 1), "pong")

@@ -158,6 +158,21 @@ def test_send_tells_and_asks(stage: Stage) -> None:
     assert stage.show.voice.cue == 1
 
 
+def test_a_prefix_of_ones_own_and_none() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as show:
+        show.bind(("127.0.0.1", 0))
+        show.settimeout(10)
+        to = f"127.0.0.1:{show.getsockname()[1]}"
+        for prefix, full in (("/stage", "/stage/psi"), ("stage/", "/stage/psi"), ("/", "/psi")):
+            run("send", "psi", "1", "--to", to, "--prefix", prefix)
+            assert show.recv(100) == message(full, "i", 1)
+
+
+def test_what_cannot_be_sent(free: str) -> None:
+    with pytest.raises(UserError, match="psi: cannot be sent: float too large"):
+        run("send", "psi", "1e300", "--to", free)
+
+
 def test_a_question_to_nobody(free: str) -> None:
     with pytest.raises(UserError, match="no answer from"):
         run("send", "psi", "--to", free)
