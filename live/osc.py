@@ -157,7 +157,8 @@ class OscServer:
         self._pickups = Pickups()
         self._subscribers = Subscribers()
         self.answers: dict[str, Callable[[], tuple[Value, ...]]] = {}
-        self.trace: Trace | None = None  # for somebody who watches
+        self.trace: Trace | None = None  # for somebody who watches here, ...
+        self._told: Trace | None = None  # ...and for those who do from elsewhere
         self._heard = Tally()  # by the receiving thread
         self._read = Tally()  # by the frame
         self._open: _Opened | None = None
@@ -320,7 +321,7 @@ class OscServer:
             self._read.refused += 1
             value = course.value(received.message.address)
             self._note(received.sender, received.heard, f"not picked up yet: it is at {value:g}")
-        elif self.trace is not None:
+        elif self.watched:
             self._note(received.sender, received.heard, course.tried(told))
         return told
 
@@ -335,18 +336,24 @@ class OscServer:
         """Tell those who watch what arrived and what it did."""
         watchers = self._subscribers.asking(f"{self._prefix}/{_HEARD}", at)
         if not watchers:
+            self._told = None  # to trace costs, and the next one is not to see what is long past
             return
-        if self.trace is None:
-            self.trace = Trace()  # the first one sees what comes from here on
-        for line in self.trace.take(_HEARD_A_FRAME):
+        self._told = self._told or Trace()  # the first one sees what comes from here on
+        for line in self._told.take(_HEARD_A_FRAME):
             args = map(_sendable, line.heard.args)
-            said = (line.host, line.outcome, self.trace.lost, line.heard.address, *args)
+            said = (line.host, line.outcome, self._told.lost, line.heard.address, *args)
             for who in watchers:
                 self.reply(who, _HEARD, said)
 
+    @property
+    def watched(self) -> bool:
+        """Whether somebody wants to know what arrives and what it does."""
+        return self.trace is not None or self._told is not None
+
     def _note(self, sender: Sender, heard: Heard, outcome: str) -> None:
-        if self.trace is not None:
-            self.trace.add(TraceLine(sender[0], heard, outcome))
+        for trace in (self.trace, self._told):
+            if trace is not None:
+                trace.add(TraceLine(sender[0], heard, outcome))
 
     def _take(self, now: int) -> bool:
         datagram = self._schedule.take(now) or self._inbox.take()

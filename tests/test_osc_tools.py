@@ -227,7 +227,7 @@ def test_the_monitor_listens_where_no_show_is(free: str) -> None:
 def test_the_monitor_asks_a_show_that_is_on(stage: Stage) -> None:
     with Client(stage.endpoint) as client:
         lines = client.watch("/anthesis")
-        while stage.server.trace is None:
+        while not stage.server.watched:
             next(lines)
         desk(stage.endpoint, message("/anthesis/psi", "f", 0.5), message("/x/y", "sT", "a b"))
         wanted = {
