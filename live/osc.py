@@ -48,7 +48,7 @@ from live.subscribers import Subscribers
 from live.takeover import Pickups
 from live.tally import Counts as Counts
 from live.tally import Malformation, Tally, total
-from live.trace import Heard, Trace
+from live.trace import ANSWERED, SUBSCRIBED, Heard, Trace
 from live.trace import Line as TraceLine
 
 log = logging.getLogger(__name__)
@@ -239,10 +239,10 @@ class OscServer:
         for received in self.drain():
             message, sender = received.message, received.sender
             if message.address == "ping":
-                self._note(sender, received.heard, "answered")
+                self._note(sender, received.heard, ANSWERED)
                 self.reply(sender, "pong")
             elif message.address == "subscribe":
-                self._note(sender, received.heard, "subscribed")
+                self._note(sender, received.heard, SUBSCRIBED)
                 self._subscribe(sender, message.args, at)
             elif not message.args and ADDRESSES[message.address].kind == "value":
                 self._answer(received, course)
@@ -304,7 +304,7 @@ class OscServer:
             value = self.answers[address]() if address in self.answers else ()
         else:
             value = value_of(course.show, address, course.at, course.programme)
-        self._note(received.sender, received.heard, "answered")
+        self._note(received.sender, received.heard, ANSWERED)
         if value:
             self.reply(received.sender, address, value)
 

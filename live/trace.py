@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 KEPT = 500  # lines
+ANSWERED, SUBSCRIBED = "answered", "subscribed"  # outcomes of what asks rather than moves anything
 
 
 class Heard(NamedTuple):

@@ -307,6 +307,27 @@ def test_learn_writes_the_entry_and_it_works(free: str, tmp_path: Path) -> None:
     assert tomllib.loads(printed)["osc"]["map"][0]["address"] == F201
 
 
+def test_learn_is_not_distracted_by_who_only_asks(stage: Stage) -> None:
+    """Everybody who is told something subscribes again and again, learn itself among them."""
+    asks = [
+        message("/anthesis/subscribe", "i", 9),
+        message("/anthesis/ping"),
+        message("/anthesis/psi"),
+    ]
+    process = started("learn", "psi", "--osc", stage.endpoint)
+    try:
+        assert "watching the show" in told(process)
+        assert "move what is to drive psi" in told(process)
+        while not stage.server.watched:
+            assert process.poll() is None
+        desk(stage.endpoint, *asks)
+        desk(stage.endpoint, message("/fader", "f", 0.5))
+        printed, _ = process.communicate(timeout=60)
+    finally:
+        ended(process)
+    assert tomllib.loads(printed)["osc"]["map"][0]["address"] == "/fader"
+
+
 def test_learn_knows_its_parameters_and_its_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such parameter"):
         run("learn", "psy")
