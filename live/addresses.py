@@ -50,12 +50,21 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One address, without the prefix, and what it takes."""
+    """One address, without the prefix, and what it takes.
+
+    `several` is an address with values that another argument tells apart.
+    """
 
     name: str
     kind: Literal["value", "trigger"]
     arguments: tuple[Argument, ...]
     meaning: str
+    several: bool = False
+
+    @property
+    def merges(self) -> bool:
+        """Whether of several in one frame the last is enough."""
+        return self.kind == "value" and not self.several
 
     @property
     def relative(self) -> bool:
@@ -158,6 +167,7 @@ _ALL = (
             Argument("key", "integer", 1, 10_000, optional=True),
         ),
         "another seed for a key of this cue, the coming one or that number, from the next beat",
+        several=True,
     ),
     Address(
         "network",

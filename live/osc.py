@@ -72,6 +72,7 @@ _SYSTEM_BUFFER = 4 << 20  # bytes of datagrams; systems give what they allow
 # a symbol a string, a char a code. A float whose bytes are missing it reads as 0, which as a master
 # would be dark: as an integer it is refused, and made a float here.
 _READ_AS = bytes.maketrans(b"IScf", b"Tsii")
+_VALUES = {bytes((tag,)) for tag in b"ifdhTFIc"}
 _MOST_LOGGED = 100
 _LARGEST_FLOAT = 3.4028234e38  # of 32 bits
 _HEARD = "out/heard"
@@ -392,8 +393,10 @@ class OscServer:
 
     def _add(self, received: Received, found: OrderedDict[object, Received]) -> None:
         message = received.message
-        value = bool(message.args) and ADDRESSES[message.address].kind == "value"
-        key = message.address if value and received.meant.change is None else object()
+        merges = bool(message.args) and ADDRESSES[message.address].merges
+        # A fader that is yet to pick the value up replaces nothing of one that has it.
+        own = (message.address, received.meant.manner.pickup)
+        key = own if merges and received.meant.change is None else object()
         replaced = found.pop(key, None)
         if replaced is not None:
             self._read.merged += 1
@@ -533,14 +536,15 @@ class OscServer:
     def _value_in(self, data: bytes) -> bytes | None:
         """The address if this sets a value, read off the raw bytes: what may be merged unread.
 
-        Not with a string first, which may be a change: of two of those none is enough.
+        Only with a number first: a string may be a change, and of two of those none is enough, N
+        may be a question, and the rest is no value.
         """
         end = data.find(0)
         address = data[: max(end, 0)]
         if len(data) > LARGEST_MESSAGE or not self._routes.merges(address):
             return None
-        tags = data[(end + 4) & ~3 :][:2].strip(b"\0,")
-        return address if tags and tags not in b"sS" else None  # without tags it asks
+        tags = data[(end + 4) & ~3 :][:2]
+        return address if tags[:1] == b"," and tags[1:] in _VALUES else None
 
 
 def _sendable(arg: object) -> float | int | str:

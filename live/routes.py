@@ -77,7 +77,7 @@ class Native:
         self._slew = patch.slew.get(address.name)
         self._picks_up = patch.takeover.get(address.name) == "pickup"
         self._presses = address.kind == "trigger" and address.arguments[0].kind == "press"
-        self.merges = address.kind == "value"
+        self.merges = address.merges
 
     def applies(self, args: Args) -> bool:
         """Whether the message is for it."""
@@ -127,7 +127,7 @@ class Rule:
         low, high = entry.input or (0.0, 1.0)
         self._middle, self._falling = (low + high) / 2, (high < low) != entry.invert
         # What may be merged before it is read: no gate would notice what was left out.
-        self.merges = self.target.kind == "value" and not self._gated and not self._when
+        self.merges = self.target.merges and not self._gated and not self._when
 
     def applies(self, args: Args) -> bool:
         """Whether its guard lets the message pass."""

@@ -194,6 +194,16 @@ def test_a_question_is_neither_merged_nor_merges() -> None:
     assert heard == [Message("psi"), Message("psi", (0.25,)), Message("psi")]
 
 
+@pytest.mark.parametrize("other", [message("/anthesis/psi", "N"), message("/anthesis/psi", "b")])
+def test_what_is_no_value_replaces_none(other: bytes) -> None:
+    assert Message("psi", (0.5,)) in drained(psi(0.5), other)
+
+
+def test_seeds_of_several_keys_do_not_replace_each_other() -> None:
+    sent = [message("/anthesis/key/seed", "ii", seed, key) for seed, key in ((7, 1), (9, 2))]
+    assert drained(*sent) == [Message("key/seed", (7, 1)), Message("key/seed", (9, 2))]
+
+
 def test_too_many_triggers_are_refused_but_values_always_get_in() -> None:
     server = unheard(*[NEXT] * 2000, psi(0.5))
     heard = [received.message for received in server.drain(10**12)]

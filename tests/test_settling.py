@@ -205,6 +205,14 @@ def test_two_desks_have_faders_of_their_own() -> None:
     assert hall.show.psi.target == pytest.approx(0.1)
 
 
+def test_a_fader_that_has_nothing_takes_nothing_from_one_that_has() -> None:
+    faders = [MapEntry(address=(one,), to="psi", takeover="pickup") for one in ("/1", "/2")]
+    hall = Hall(Patch(tuple(faders)))
+    hall.send(message("/1", "f", 1.0))
+    hall.send(message("/1", "f", 0.5), message("/2", "f", -2.0))  # within a frame
+    assert hall.show.psi.target == 0.5
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.floats(0, 1))
 def test_a_fader_never_makes_a_jump_that_is_larger_than_its_own(
     moves: list[float], value: float
