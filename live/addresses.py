@@ -67,6 +67,11 @@ class Address:
         return self.kind == "value" and not self.several
 
     @property
+    def presses(self) -> bool:
+        """Whether it is a button's: a number only says that it is pressed."""
+        return self.kind == "trigger" and self.arguments[0].kind in ("press", "text")
+
+    @property
     def relative(self) -> bool:
         """Whether it can be told a change: it holds one number."""
         first, *others = self.arguments
@@ -279,7 +284,7 @@ def _coerced(address: str, argument: Argument, value: object) -> tuple[Value, ..
     if argument.kind == "monitor":
         return (_monitor(address, argument, value),)
     if argument.kind == "text":
-        return _text(value)
+        return _text(address, argument, value)
     if argument.kind == "choice":
         return (_choice(address, argument, value),)
     number = _as_number(address, argument, value)
@@ -310,10 +315,21 @@ def _monitor(address: str, argument: Argument, value: object) -> Value:
     return _whole(address, argument, _as_number(address, argument, value))
 
 
-def _text(value: object) -> tuple[Value, ...]:
+def _text(address: str, argument: Argument, value: object) -> tuple[Value, ...]:
     """Words in one line; the number of a pressed button is none."""
     words = " ".join(value.split()) if isinstance(value, str) else ""
-    return (words[:LONGEST_TEXT],) if words and words.isprintable() else ()
+    if words and words.isprintable():
+        return (words[:LONGEST_TEXT],)
+    if not argument.optional:
+        raise ValueError(f"{address}: {argument.name} must be words, got {value!r:.60}")
+    if not isinstance(value, str):
+        _as_number(address, argument, value)
+    return ()
+
+
+def is_named(address: Address, value: object) -> bool:
+    """Whether a value is words that go with a press, rather than the number of the button."""
+    return address.presses and address.arguments[0].kind == "text" and isinstance(value, str)
 
 
 def _choice(address: str, argument: Argument, value: object) -> str:

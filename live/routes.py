@@ -13,7 +13,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
-from live.addresses import ADDRESSES, Address, Change, Message, change, coerce, number_of
+from live.addresses import ADDRESSES, Address, Change, Message, change, coerce, is_named, number_of
 from live.mapping import MapEntry, Takeover
 from live.patterns import Pattern, is_pattern, matching
 from live.slew import Slew
@@ -76,7 +76,6 @@ class Native:
         self.target = address
         self._slew = patch.slew.get(address.name)
         self._picks_up = patch.takeover.get(address.name) == "pickup"
-        self._presses = address.kind == "trigger" and address.arguments[0].kind == "press"
         self.merges = address.merges
 
     def applies(self, args: Args) -> bool:
@@ -93,7 +92,7 @@ class Native:
         if changed is not None:
             return Meant(Message(self.target.name, (changed.operand,)), manner, changed)
         message = coerce(self.target, args)
-        if self._presses and not self._rises(args, who, memory):
+        if self.target.presses and not self._rises(args, who, memory):
             return None
         return None if message is None else Meant(message, manner)
 
@@ -102,7 +101,8 @@ class Native:
 
         Such a button sends the same number again and again, a fader on its way another one.
         """
-        value = next((number_of(arg) for arg in args if arg is not None), None)
+        pressed = next((arg for arg in args if arg is not None), None)
+        value = None if is_named(self.target, pressed) else number_of(pressed)
         if value is None:
             return True
         before = memory.swap((self.target.name, who), value)
@@ -121,8 +121,7 @@ class Rule:
         self._slew = entry.slew or patch.slew.get(entry.to)
         takeover = entry.takeover or patch.takeover.get(entry.to)
         self._picks_up = takeover == "pickup"
-        presses = self.target.arguments[0].kind == "press" and self.target.kind == "trigger"
-        self._gated = entry.args is not None or presses or entry.fires is not None
+        self._gated = entry.args is not None or self.target.presses or entry.fires is not None
         self._fires = entry.fires or "rise"
         low, high = entry.input or (0.0, 1.0)
         self._middle, self._falling = (low + high) / 2, (high < low) != entry.invert
@@ -146,13 +145,15 @@ class Rule:
             return None
         if entry.args is not None:
             wanted: Args = entry.args
-        elif self.target.arguments[0].kind == "press":
+        elif self.target.presses and not (values and is_named(self.target, values[0])):
             wanted = ()
+        elif self._scale is None or self.target.presses:  # words stay what they are
+            wanted = values
         else:
-            wanted = values if self._scale is None else [self._scaled(value) for value in values]
-        if not wanted and self.target.kind == "value":
-            raise ValueError(f"{self.target.name}: no value in the message")
+            wanted = [self._scaled(value) for value in values]
         message = coerce(self.target, wanted)
+        if message is not None and not message.args and self.target.kind == "value":
+            raise ValueError(f"{self.target.name}: no value in the message")
         return None if message is None else Meant(message, manner)
 
     def _values(self, address: str, args: Args) -> list[object]:
@@ -179,7 +180,7 @@ class Rule:
         if self._fires == "change":
             return memory.swap(key, values[0]) != values[0]
         number = number_of(values[0])
-        if number is None:
+        if number is None or is_named(self.target, values[0]):
             return True
         if not math.isfinite(number):
             raise ValueError(f"{self.target.name}: {number} is not finite")

@@ -164,6 +164,10 @@ def test_a_lone_zero_to_a_trigger_is_the_release_of_a_button(release: object) ->
         ("cue/go", (1.5,), "whole number"),
         ("cue/go", ("",), "finite"),
         ("cue/go", (math.nan,), "finite"),
+        ("network", (5,), "name must be words, got 5"),
+        ("network", ("bell \a",), r"name must be words, got 'bell \\x07'"),
+        ("record/start", (math.nan,), "finite"),
+        ("record/marker", (b"\x01\x02",), "got bytes"),
         ("play", (1, 1, 1), "3 arguments"),
     ],
 )

@@ -229,11 +229,21 @@ def test_a_fader_never_makes_a_jump_that_is_larger_than_its_own(
 # Presses
 
 
-def test_an_address_that_is_pressed_by_a_fader_is_pressed_once_on_its_way_up() -> None:
+@pytest.mark.parametrize("parameter", ["cue/next", "record/start", "record/marker"])
+def test_an_address_that_is_pressed_by_a_fader_is_pressed_once_on_its_way_up(
+    parameter: str,
+) -> None:
     hall = Hall()
     for value in (0.1, 0.4, 0.7, 1.0, 0.5, 0.0, 0.3):
-        hall.send(message("/anthesis/cue/next", "f", value))
-    assert [told for _, told in hall.told] == [Message("cue/next")] * 2
+        hall.send(message(f"/anthesis/{parameter}", "f", value))
+    assert [told for _, told in hall.told] == [Message(parameter)] * 2
+
+
+def test_words_that_go_with_a_press_are_no_number_of_a_button() -> None:
+    hall = Hall()
+    for name in ("7", "8", "8"):
+        hall.send(message("/anthesis/record/marker", "s", name))
+    assert [told.args for _, told in hall.told] == [("7",), ("8",), ("8",)]
 
 
 def test_a_button_that_always_says_one_is_pressed_every_time() -> None:
