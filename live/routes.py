@@ -28,11 +28,13 @@ class Patch(NamedTuple):
     """What a set list and a desk's file say of a desk.
 
     slew, takeover: by parameter, for whatever sets it and says nothing of its own.
+    beneath: entries for addresses that none of `entries` is for.
     """
 
     entries: tuple[MapEntry, ...] = ()
     slew: Mapping[str, Slew] = {}
     takeover: Mapping[str, Takeover] = {}
+    beneath: tuple[MapEntry, ...] = ()
 
 
 class Manner(NamedTuple):
@@ -203,21 +205,38 @@ class Rule:
 Route: TypeAlias = Native | Rule
 
 
+class _Rules:
+    """Rules by their addresses and patterns."""
+
+    def __init__(self) -> None:
+        self.exact: dict[str, list[Rule]] = {}
+        self._patterns: list[tuple[Pattern, Rule]] = []
+
+    def add(self, addresses: Sequence[str], rule: Rule) -> None:
+        """One more."""
+        for address in addresses:
+            if is_pattern(address):
+                self._patterns.append((Pattern(address), rule))
+            else:
+                self.exact.setdefault(address, []).append(rule)
+
+    def of(self, address: str) -> tuple[Rule, ...]:
+        """Those that an address is for, each once."""
+        matching = [rule for pattern, rule in self._patterns if pattern.fits(address)]
+        return tuple(dict.fromkeys([*self.exact.get(address, ()), *matching]))
+
+
 class Routes:
     """All routes of a server: `prefix` begins the addresses of the namespace."""
 
     def __init__(self, prefix: str, patch: Patch) -> None:
         self._natives = {f"{prefix}/{n}": Native(a, patch) for n, a in ADDRESSES.items()}
-        self._exact: dict[str, list[Rule]] = {}
-        self._patterns: list[tuple[Pattern, Rule]] = []
-        for number, entry in enumerate(patch.entries):
-            rule = Rule(entry, number, patch)
-            for address in entry.address:
-                if is_pattern(address):
-                    self._patterns.append((Pattern(address), rule))
-                else:
-                    self._exact.setdefault(address, []).append(rule)
-        self._addresses = tuple(dict.fromkeys([*self._exact, *self._natives]))
+        self._rules, self._beneath = _Rules(), _Rules()
+        for number, entry in enumerate(patch.entries + patch.beneath):
+            rules = self._rules if number < len(patch.entries) else self._beneath
+            rules.add(entry.address, Rule(entry, number, patch))
+        exact = (*self._rules.exact, *self._beneath.exact)
+        self._addresses = tuple(dict.fromkeys([*exact, *self._natives]))
         self._memory = Memory()
         self.of = lru_cache(KNOWN_ADDRESSES)(self._of)
         self.merges = lru_cache(KNOWN_ADDRESSES)(self._merges)
@@ -243,11 +262,10 @@ class Routes:
 
     def _of(self, address: str) -> tuple[tuple[str, tuple[Rule, ...], Native | None], ...]:
         """What an address or an address pattern can be for."""
-        rules = [*self._exact.get(address, ())]
-        rules += [rule for pattern, rule in self._patterns if pattern.fits(address)]
+        rules = self._rules.of(address) or self._beneath.of(address)
         native = self._natives.get(address)
         if rules or native is not None:
-            return ((address, tuple(dict.fromkeys(rules)), native),)
+            return ((address, rules, native),)
         if not is_pattern(address):
             return ()
         found = [self._of(one) for one in matching(address, self._addresses)]

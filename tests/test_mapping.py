@@ -283,16 +283,20 @@ def test_nothing_in_an_entry_is_evaluated() -> None:
 
 
 def test_a_set_lists_entries_go_before_a_desks() -> None:
-    own = Patch((MapEntry(address=(FADER,), to="noise"),), {"psi": Slew(1.0)})
+    """Also where the desk's file names the address among others, or by a pattern."""
+    own = Patch((MapEntry(address=("/gma/Page1/F1",), to="noise"),), {"psi": Slew(1.0)})
     desk = Patch(
-        (MapEntry(address=(FADER,), to="psi"), MapEntry(address=("/b",), to="psi")),
+        (
+            MapEntry(address=("/Page1/F1", "/*/Page1/F1"), to="psi"),
+            MapEntry(address=("/gma/Page1/F1",), to="master"),
+        ),
         {"psi": Slew(2.0), "noise": Slew(3.0)},
     )
     both = joined(own, desk)
-    assert [(entry.address, entry.to) for entry in both.entries] == [
-        ((FADER,), "noise"),
-        (("/b",), "psi"),
-    ]
+    opened = OscServer(patch=both)
+    for address, to in (("/gma/Page1/F1", "noise"), ("/Page1/F1", "psi"), ("/x/Page1/F1", "psi")):
+        heard = opened.read(message(address, "f", 0.5), SENDER)
+        assert [one.message.address for one in heard] == [to]
     assert both.slew == {"psi": Slew(1.0), "noise": Slew(3.0)}
 
 
