@@ -75,7 +75,7 @@ class Client:
     def watch(self, prefix: str) -> Iterator[Line | None]:
         """What a show hears, without end; None where nothing came for a tenth of a second."""
         address = f"{prefix}/out/heard"
-        asked = -SUBSCRIBE_EVERY_S
+        asked, known = -SUBSCRIBE_EVERY_S, None
         while True:
             if time.monotonic() - asked >= SUBSCRIBE_EVERY_S:
                 asked = time.monotonic()
@@ -84,5 +84,8 @@ class Client:
             if heard is None or heard.address != address or len(heard.args) < 4:
                 yield None
                 continue
-            host, outcome, _, sent, *args = heard.args
+            host, outcome, lost, sent, *args = heard.args
+            if known is not None and lost != known:
+                yield Line(str(host), Heard("..."), "more came than can be told, some is left out")
+            known = lost
             yield Line(str(host), Heard(str(sent), args), str(outcome))

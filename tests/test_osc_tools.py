@@ -229,15 +229,31 @@ def test_the_monitor_asks_a_show_that_is_on(stage: Stage) -> None:
         lines = client.watch("/anthesis")
         while not stage.server.watched:
             next(lines)
-        desk(stage.endpoint, message("/anthesis/psi", "f", 0.5), message("/x/y", "sT", "a b"))
+        network = message("/anthesis/network", "s", "../a.pt")
+        noise = message("/anthesis/noise", "f", 0.3)
+        desk(stage.endpoint, message("/x/y", "sT", "a b"), network, noise)
+        says = "passed on, the show's terminal says what comes of it: network ../a.pt"
         wanted = {
             ("/x/y 'a b' True", "refused: no such address"),
-            ("/anthesis/psi 0.5", "psi 0.5"),
+            ("/anthesis/noise 0.3", "noise 0.3"),
+            ("/anthesis/network ../a.pt", says),
         }
         heard: set[tuple[str, str]] = set()
         while not wanted <= heard:
             line = next(lines)
             heard |= set() if line is None else {(str(line.heard), line.outcome)}
+
+
+def test_the_monitor_says_when_it_leaves_something_out(stage: Stage) -> None:
+    with Client(stage.endpoint) as client:
+        lines = client.watch("/anthesis")
+        while not stage.server.watched:
+            next(lines)
+        outcome = ""
+        while "left out" not in outcome:
+            desk(stage.endpoint, *[message("/x")] * 100)
+            line = next(lines)
+            outcome = "" if line is None else line.outcome
 
 
 # learn
