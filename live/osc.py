@@ -385,7 +385,8 @@ class OscServer:
             return False
         if wait > FURTHEST_NS:
             self._read.refused += 1
-            self._log_once(f"a bundle from {sender[0]} is {wait // 10**9} s early: whose clock?")
+            early = f"a bundle from {sender[0]} is {wait // 10**9} s early: whose clock?"
+            self._log_once(early, ("early", sender[0]))
         elif not self._schedule.put(now + wait, Datagram(element.data, sender, now + wait)):
             self._read.refused += 1
             self._log_once("more messages are scheduled than can be kept, the newest are refused")
