@@ -1,9 +1,9 @@
 """What a desk may send: the addresses, their arguments, and how what arrives becomes a message.
 
-A *value* has a state: of several in one frame the last one wins, and without an argument it asks
-for the value. A *trigger* happens: none is ever merged away, and a lone 0 is the release of its
-button and does nothing. Numbers outside the stated range are clamped to it; whether a fader counts
-to 1 or to 100 is never guessed.
+A *value* has a state: of several in one frame the last one wins, and without an argument, or with
+"?" alone, it asks for the value. A *trigger* happens: none is ever merged away, and a lone 0 is the
+release of its button and does nothing. Numbers outside the stated range are clamped to it; whether
+a fader counts to 1 or to 100 is never guessed.
 """
 
 import math
@@ -263,7 +263,7 @@ def coerce(address: Address, args: Sequence[object]) -> Message | None:
     and I is handed in as True. Raises ValueError, in one line, for what cannot be meant.
     """
     given = [arg for arg in args if arg is not None]
-    if not given and address.kind == "value":
+    if given in ([], ["?"]) and address.kind == "value":
         return Message(address.name)
     if address.kind == "trigger" and len(given) == 1 and _is_zero(given[0]):
         return None
@@ -349,9 +349,8 @@ def _whole(address: str, argument: Argument, number: float) -> int:
 
 def _within(address: str, argument: Argument, number: int) -> int:
     if not argument.low <= number <= argument.high:
-        raise ValueError(
-            f"{address}: {argument.name} is from {argument.low} to {argument.high}, got {number}"
-        )
+        wanted = f"{argument.name} is from {argument.low} to {argument.high}"
+        raise ValueError(f"{address}: {wanted}, got {number:.12g}")
     return number
 
 

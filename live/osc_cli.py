@@ -97,7 +97,8 @@ def send(
     name = full.removeprefix(f"{prefix}/")
     with Client(to) as client:
         known = ADDRESSES.get(name)
-        asks = name == "ping" or (known is not None and known.kind == "value" and not args)
+        value = known is not None and known.kind == "value"
+        asks = name == "ping" or (value and args in (None, [], ["?"]))
         if not asks:
             client.send(full, *map(_argument, args or ()))
             return

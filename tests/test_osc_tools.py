@@ -154,6 +154,7 @@ def test_send_tells_and_asks(stage: Stage) -> None:
     run("send", "noise", "-", "0.5", *to)
     assert run("send", "psi", *to) == "/anthesis/psi 0.75\n"
     assert run("send", "noise", *to) == "/anthesis/noise 0.5\n"
+    assert run("send", "noise", "?", *to) == "/anthesis/noise 0.5\n"
     assert run("send", "ping", *to) == "/anthesis/pong\n"
     assert stage.show.voice.cue == 1
 
