@@ -309,6 +309,21 @@ def test_what_a_fader_counts_to_is_never_guessed() -> None:
         learnt(Heard("/a*", [1.0]))
 
 
+@pytest.mark.parametrize(
+    ("address", "to", "counts_to", "says"),
+    [
+        ("/a", "overlay", (0, 100), r"\[\[osc.map\]\] 1 \"/a\".* takes words"),
+        ("/a", "psi", (1, 1), "its two ends are the same"),
+        ("/\u00e9", "psi", None, "is no OSC address"),
+    ],
+)
+def test_what_makes_no_entry_is_said_in_one_line(
+    address: str, to: str, counts_to: tuple[float, float] | None, says: str
+) -> None:
+    with pytest.raises(UserError, match=says):
+        learnt(Heard(address, (0.5,)), to=to, counts_to=counts_to)
+
+
 def test_learn_writes_the_entry_and_it_works(free: str, tmp_path: Path) -> None:
     file = tmp_path / "desk.toml"
     process = started("learn", "psi", "--osc", free, "-o", str(file), "--input", "0", "100")
