@@ -1,9 +1,9 @@
 """What a desk may send: the addresses, their arguments, and how what arrives becomes a message.
 
-A *value* has a state: of several in one frame the last one wins, and without an argument it asks
-for the value. A *trigger* happens: none is ever merged away, and a lone 0 is the release of its
-button and does nothing. Numbers outside the stated range are clamped to it; whether a fader counts
-to 1 or to 100 is never guessed.
+A *value* has a state: of several in one frame the last one wins, and without an argument, or with
+"?" alone, it asks for the value. A *trigger* happens: none is ever merged away, and a lone 0 is the
+release of its button and does nothing. Numbers outside the stated range are clamped to it; whether
+a fader counts to 1 or to 100 is never guessed.
 """
 
 import math
@@ -50,12 +50,26 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One address, without the prefix, and what it takes."""
+    """One address, without the prefix, and what it takes.
+
+    `several` is an address with values that another argument tells apart.
+    """
 
     name: str
     kind: Literal["value", "trigger"]
     arguments: tuple[Argument, ...]
     meaning: str
+    several: bool = False
+
+    @property
+    def merges(self) -> bool:
+        """Whether of several in one frame the last is enough."""
+        return self.kind == "value" and not self.several
+
+    @property
+    def presses(self) -> bool:
+        """Whether it is a button's: a number only says that it is pressed."""
+        return self.kind == "trigger" and self.arguments[0].kind in ("press", "text")
 
     @property
     def relative(self) -> bool:
@@ -158,6 +172,7 @@ _ALL = (
             Argument("key", "integer", 1, 10_000, optional=True),
         ),
         "another seed for a key of this cue, the coming one or that number, from the next beat",
+        several=True,
     ),
     Address(
         "network",
@@ -248,7 +263,7 @@ def coerce(address: Address, args: Sequence[object]) -> Message | None:
     and I is handed in as True. Raises ValueError, in one line, for what cannot be meant.
     """
     given = [arg for arg in args if arg is not None]
-    if not given and address.kind == "value":
+    if given in ([], ["?"]) and address.kind == "value":
         return Message(address.name)
     if address.kind == "trigger" and len(given) == 1 and _is_zero(given[0]):
         return None
@@ -269,7 +284,7 @@ def _coerced(address: str, argument: Argument, value: object) -> tuple[Value, ..
     if argument.kind == "monitor":
         return (_monitor(address, argument, value),)
     if argument.kind == "text":
-        return _text(value)
+        return _text(address, argument, value)
     if argument.kind == "choice":
         return (_choice(address, argument, value),)
     number = _as_number(address, argument, value)
@@ -300,10 +315,21 @@ def _monitor(address: str, argument: Argument, value: object) -> Value:
     return _whole(address, argument, _as_number(address, argument, value))
 
 
-def _text(value: object) -> tuple[Value, ...]:
+def _text(address: str, argument: Argument, value: object) -> tuple[Value, ...]:
     """Words in one line; the number of a pressed button is none."""
     words = " ".join(value.split()) if isinstance(value, str) else ""
-    return (words[:LONGEST_TEXT],) if words and words.isprintable() else ()
+    if words and words.isprintable():
+        return (words[:LONGEST_TEXT],)
+    if not argument.optional:
+        raise ValueError(f"{address}: {argument.name} must be words, got {value!r:.60}")
+    if not isinstance(value, str):
+        _as_number(address, argument, value)
+    return ()
+
+
+def is_named(address: Address, value: object) -> bool:
+    """Whether a value is words that go with a press, rather than the number of the button."""
+    return address.presses and address.arguments[0].kind == "text" and isinstance(value, str)
 
 
 def _choice(address: str, argument: Argument, value: object) -> str:
@@ -323,9 +349,8 @@ def _whole(address: str, argument: Argument, number: float) -> int:
 
 def _within(address: str, argument: Argument, number: int) -> int:
     if not argument.low <= number <= argument.high:
-        raise ValueError(
-            f"{address}: {argument.name} is from {argument.low} to {argument.high}, got {number}"
-        )
+        wanted = f"{argument.name} is from {argument.low} to {argument.high}"
+        raise ValueError(f"{address}: {wanted}, got {number:.12g}")
     return number
 
 

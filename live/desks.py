@@ -1,8 +1,8 @@
 """Desk files: maps for a whole desk, those that come with Anthesis and one's own.
 
 A desk file is TOML with the same tables as a set list has under [osc]: [[osc.map]], [osc.slew] and
-[osc.takeover]. A set list's entries come first: where both speak of an address, the set list's
-count alone.
+[osc.takeover]. A set list's entries come first: where both are for an address, by name or by
+pattern, the set list's count alone.
 """
 
 from __future__ import annotations
@@ -103,9 +103,8 @@ def find_desk(desk: str, folder: Path) -> Patch:
 
 def joined(own: Patch, desk: Patch) -> Patch:
     """A set list's patch, and what a desk's has beyond it."""
-    taken = {address for entry in own.entries for address in entry.address}
-    others = tuple(e for e in desk.entries if taken.isdisjoint(e.address))
-    return Patch(own.entries + others, {**desk.slew, **own.slew}, {**desk.takeover, **own.takeover})
+    slew, takeover = {**desk.slew, **own.slew}, {**desk.takeover, **own.takeover}
+    return Patch(own.entries, slew, takeover, own.beneath + desk.entries)
 
 
 def patch_of(own: DeskTable, desk: str | None, folder: Path) -> Patch:

@@ -26,10 +26,11 @@ Stamp: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Saved:
-    """A set list that was saved, and is valid."""
+    """A set list that was saved, and is valid; or `wished`, made of the one that is performed."""
 
     setlist: SetList
     latents: dict[Path, str]  # SHA-256 of the files it names
+    wished: bool = False
 
 
 class Change:

@@ -7,10 +7,13 @@ import math
 import tomllib
 from collections.abc import Sequence
 
+from pydantic import ValidationError
+
 from engine.errors import UserError
 from live.addresses import ADDRESSES, number_of
-from live.mapping import MapEntry
+from live.desks import DeskFile
 from live.patterns import is_pattern
+from live.setlist_faults import fault
 from live.trace import Heard
 
 
@@ -37,7 +40,7 @@ class Learner:
         """The [[osc.map]] entry that sets `to` by what was moved, as TOML.
 
         counts_to: the range that the fader counts. Without one it has to be 0 to 1. Raises
-        UserError where nothing was moved, or where what was needs a range.
+        UserError where nothing was moved, where what was needs a range, or makes no entry.
         """
         moved = self.moved
         if moved is None:
@@ -53,7 +56,11 @@ class Learner:
         if isinstance(guard, str) and number_of(guard) is None:
             lines.append(f"when = {{ 0 = {json.dumps(guard)} }}")
         text = "\n".join(lines) + "\n"
-        MapEntry.model_validate(tomllib.loads(text)["osc"]["map"][0])
+        document = tomllib.loads(text)
+        try:
+            DeskFile.model_validate(document)
+        except ValidationError as error:
+            raise UserError(fault(error, DeskFile, document)) from error
         return text
 
 

@@ -169,9 +169,10 @@ class MapEntry(BaseModel):
     def _check_ranges(self) -> None:
         if self.input is not None and self.input[0] == self.input[1]:
             raise ValueError("input: its two ends are the same")
-        if self.scales and self.target.arguments[0].kind in ("text", "choice", "monitor"):
+        words = self.target.arguments[0].kind in ("text", "choice", "monitor")
+        if self.scales and words and not self.target.presses:
             raise ValueError(f"{self.to} takes words, which have no ranges")
-        if self.scales and not all(map(math.isfinite, self.out_range)):
+        if self.scales and not self.target.presses and not all(map(math.isfinite, self.out_range)):
             raise ValueError(f"output is missing: {self.to} has no range of its own")
 
     def _check_selection(self) -> None:

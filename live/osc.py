@@ -11,6 +11,7 @@ schedule until its time; what is late is obeyed at once.
 from __future__ import annotations
 
 import logging
+import math
 import selectors
 import socket
 import struct
@@ -47,7 +48,7 @@ from live.subscribers import Subscribers
 from live.takeover import Pickups
 from live.tally import Counts as Counts
 from live.tally import Malformation, Tally, total
-from live.trace import Heard, Trace
+from live.trace import ANSWERED, SUBSCRIBED, Heard, Trace
 from live.trace import Line as TraceLine
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,9 @@ _SYSTEM_BUFFER = 4 << 20  # bytes of datagrams; systems give what they allow
 # a symbol a string, a char a code. A float whose bytes are missing it reads as 0, which as a master
 # would be dark: as an integer it is refused, and made a float here.
 _READ_AS = bytes.maketrans(b"IScf", b"Tsii")
+_VALUES = {bytes((tag,)) for tag in b"ifdhTFIc"}
 _MOST_LOGGED = 100
+_LARGEST_FLOAT = 3.4028234e38  # of 32 bits
 _HEARD = "out/heard"
 _HEARD_A_FRAME = 4  # lines that are told to those who watch
 
@@ -91,11 +94,17 @@ class Received(NamedTuple):
 
 
 def encode(address: str, *args: float | int | str) -> bytes:
-    """The datagram of one message."""
-    builder = osc_message_builder.OscMessageBuilder(address)
-    for arg in args:
-        builder.add_arg(arg)
-    return builder.build().dgram
+    """The datagram of one message: floats of 32 bits, integers of 32 or, if need be, 64.
+
+    Raises ValueError for a number that is larger, and for text that is no Unicode.
+    """
+    try:
+        builder = osc_message_builder.OscMessageBuilder(address)
+        for arg in args:
+            builder.add_arg(arg)
+        return builder.build().dgram
+    except (osc_message_builder.BuildError, OverflowError) as error:
+        raise ValueError(f"{address}: cannot be sent: {error}") from error
 
 
 def read_message(data: bytes) -> tuple[str, list[object]]:
@@ -149,7 +158,8 @@ class OscServer:
         self._pickups = Pickups()
         self._subscribers = Subscribers()
         self.answers: dict[str, Callable[[], tuple[Value, ...]]] = {}
-        self.trace: Trace | None = None  # for somebody who watches
+        self.trace: Trace | None = None  # for somebody who watches here, ...
+        self._told: Trace | None = None  # ...and for those who do from elsewhere
         self._heard = Tally()  # by the receiving thread
         self._read = Tally()  # by the frame
         self._open: _Opened | None = None
@@ -230,10 +240,10 @@ class OscServer:
         for received in self.drain():
             message, sender = received.message, received.sender
             if message.address == "ping":
-                self._note(sender, received.heard, "answered")
+                self._note(sender, received.heard, ANSWERED)
                 self.reply(sender, "pong")
             elif message.address == "subscribe":
-                self._note(sender, received.heard, "subscribed")
+                self._note(sender, received.heard, SUBSCRIBED)
                 self._subscribe(sender, message.args, at)
             elif not message.args and ADDRESSES[message.address].kind == "value":
                 self._answer(received, course)
@@ -276,7 +286,11 @@ class OscServer:
 
     def reply(self, sender: Sender, address: str, args: Sequence[float | int | str] = ()) -> None:
         """Send a message back to where one came from, if that takes no waiting."""
-        packet = encode(f"{self._prefix}/{address}", *args)
+        try:
+            packet = encode(f"{self._prefix}/{address}", *args)
+        except ValueError as error:  # a file's name that is no Unicode: the frame goes on
+            self._log_once(str(error), address)
+            return
         if isinstance(sender, Caller):
             line = self._lines.to(sender)
             if line is not None:
@@ -291,7 +305,7 @@ class OscServer:
             value = self.answers[address]() if address in self.answers else ()
         else:
             value = value_of(course.show, address, course.at, course.programme)
-        self._note(received.sender, received.heard, "answered")
+        self._note(received.sender, received.heard, ANSWERED)
         if value:
             self.reply(received.sender, address, value)
 
@@ -308,7 +322,7 @@ class OscServer:
             self._read.refused += 1
             value = course.value(received.message.address)
             self._note(received.sender, received.heard, f"not picked up yet: it is at {value:g}")
-        elif self.trace is not None:
+        elif self.watched:
             self._note(received.sender, received.heard, course.tried(told))
         return told
 
@@ -323,18 +337,24 @@ class OscServer:
         """Tell those who watch what arrived and what it did."""
         watchers = self._subscribers.asking(f"{self._prefix}/{_HEARD}", at)
         if not watchers:
+            self._told = None  # to trace costs, and the next one is not to see what is long past
             return
-        if self.trace is None:
-            self.trace = Trace()  # the first one sees what comes from here on
-        for line in self.trace.take(_HEARD_A_FRAME):
+        self._told = self._told or Trace()  # the first one sees what comes from here on
+        for line in self._told.take(_HEARD_A_FRAME):
             args = map(_sendable, line.heard.args)
-            said = (line.host, line.outcome, self.trace.lost, line.heard.address, *args)
+            said = (line.host, line.outcome, self._told.lost, line.heard.address, *args)
             for who in watchers:
                 self.reply(who, _HEARD, said)
 
+    @property
+    def watched(self) -> bool:
+        """Whether somebody wants to know what arrives and what it does."""
+        return self.trace is not None or self._told is not None
+
     def _note(self, sender: Sender, heard: Heard, outcome: str) -> None:
-        if self.trace is not None:
-            self.trace.add(TraceLine(sender[0], heard, outcome))
+        for trace in (self.trace, self._told):
+            if trace is not None:
+                trace.add(TraceLine(sender[0], heard, outcome))
 
     def _take(self, now: int) -> bool:
         datagram = self._schedule.take(now) or self._inbox.take()
@@ -365,7 +385,8 @@ class OscServer:
             return False
         if wait > FURTHEST_NS:
             self._read.refused += 1
-            self._log_once(f"a bundle from {sender[0]} is {wait // 10**9} s early: whose clock?")
+            early = f"a bundle from {sender[0]} is {wait // 10**9} s early: whose clock?"
+            self._log_once(early, ("early", sender[0]))
         elif not self._schedule.put(now + wait, Datagram(element.data, sender, now + wait)):
             self._read.refused += 1
             self._log_once("more messages are scheduled than can be kept, the newest are refused")
@@ -373,8 +394,10 @@ class OscServer:
 
     def _add(self, received: Received, found: OrderedDict[object, Received]) -> None:
         message = received.message
-        value = bool(message.args) and ADDRESSES[message.address].kind == "value"
-        key = message.address if value and received.meant.change is None else object()
+        merges = bool(message.args) and ADDRESSES[message.address].merges
+        # A fader that is yet to pick the value up replaces nothing of one that has it.
+        own = (message.address, received.meant.manner.pickup)
+        key = own if merges and received.meant.change is None else object()
         replaced = found.pop(key, None)
         if replaced is not None:
             self._read.merged += 1
@@ -427,7 +450,8 @@ class OscServer:
         about = about or text
         if about not in self._logged and len(self._logged) < _MOST_LOGGED:
             self._logged.add(about)
-            log.warning("OSC: %s", text)
+            # Strangers write addresses: what would steer the operator's terminal is spelt out.
+            log.warning("OSC: %s", text if text.isprintable() else repr(text)[1:-1])
 
     # What the receiving thread does
 
@@ -513,19 +537,21 @@ class OscServer:
     def _value_in(self, data: bytes) -> bytes | None:
         """The address if this sets a value, read off the raw bytes: what may be merged unread.
 
-        Not with a string first, which may be a change: of two of those none is enough.
+        Only with a number first: a string may be a change, and of two of those none is enough, N
+        may be a question, and the rest is no value.
         """
         end = data.find(0)
         address = data[: max(end, 0)]
         if len(data) > LARGEST_MESSAGE or not self._routes.merges(address):
             return None
-        tags = data[(end + 4) & ~3 :][:2].strip(b"\0,")
-        return address if tags and tags not in b"sS" else None  # without tags it asks
+        tags = data[(end + 4) & ~3 :][:2]
+        return address if tags[:1] == b"," and tags[1:] in _VALUES else None
 
 
 def _sendable(arg: object) -> float | int | str:
     """An argument as it came, as far as every receiver can take it."""
-    if isinstance(arg, int) and not -(2**31) <= arg < 2**31:
+    wide = isinstance(arg, int) and not -(2**31) <= arg < 2**31
+    if wide or (isinstance(arg, float) and _LARGEST_FLOAT < abs(arg) < math.inf):
         return str(arg)
     return arg if isinstance(arg, (float, int, str)) else str(arg)
 

@@ -46,6 +46,11 @@ def _quietly() -> Iterator[None]:
         logger.setLevel(before)
 
 
+def _prefixed(prefix: str) -> str:
+    """A prefix as it is put before "/psi": nothing, where it is empty or a slash."""
+    return "/" + prefix.strip("/") if prefix.strip("/") else ""
+
+
 def _say(text: str) -> None:
     typer.echo(text, err=True)
 
@@ -60,7 +65,7 @@ def list_addresses(
     prefix: Prefix = "/anthesis",
 ) -> None:
     """Print every address with its arguments, their ranges, and what it does."""
-    prefix = "/" + prefix.strip("/") if prefix.strip("/") else ""
+    prefix = _prefixed(prefix)
     if layout is not None:
         try:
             layout.write_bytes(touchosc.layout(prefix))
@@ -87,11 +92,13 @@ def send(
     prefix: Prefix = "/anthesis",
 ) -> None:
     """Send one message; a value without an argument is asked for, and the answer printed."""
-    full = address if address.startswith("/") else f"/{prefix.strip('/')}/{address}"
-    name = full.removeprefix(f"/{prefix.strip('/')}/")
+    prefix = _prefixed(prefix)
+    full = address if address.startswith("/") else f"{prefix}/{address}"
+    name = full.removeprefix(f"{prefix}/")
     with Client(to) as client:
         known = ADDRESSES.get(name)
-        asks = name == "ping" or (known is not None and known.kind == "value" and not args)
+        value = known is not None and known.kind == "value"
+        asks = name == "ping" or (value and args in (None, [], ["?"]))
         if not asks:
             client.send(full, *map(_argument, args or ()))
             return

@@ -43,9 +43,14 @@ class Client:
         return int(self._socket.getsockname()[1])
 
     def send(self, address: str, *args: float | int | str) -> None:
-        """Send a message; nobody may be there."""
-        with suppress(ConnectionError):  # an earlier one reached nobody
-            self._socket.send(encode(address, *args))
+        """Send a message; nobody may be there. Raises UserError for what cannot be sent."""
+        try:
+            with suppress(ConnectionError):  # an earlier one reached nobody
+                self._socket.send(encode(address, *args))
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        except OSError as error:
+            raise UserError(f"{address}: cannot be sent: {error.strerror or error}") from error
 
     def receive(self, timeout: float) -> Heard | None:
         """The next message that comes within so many seconds."""
@@ -70,7 +75,7 @@ class Client:
     def watch(self, prefix: str) -> Iterator[Line | None]:
         """What a show hears, without end; None where nothing came for a tenth of a second."""
         address = f"{prefix}/out/heard"
-        asked = -SUBSCRIBE_EVERY_S
+        asked, known = -SUBSCRIBE_EVERY_S, None
         while True:
             if time.monotonic() - asked >= SUBSCRIBE_EVERY_S:
                 asked = time.monotonic()
@@ -79,5 +84,8 @@ class Client:
             if heard is None or heard.address != address or len(heard.args) < 4:
                 yield None
                 continue
-            host, outcome, _, sent, *args = heard.args
+            host, outcome, lost, sent, *args = heard.args
+            if known is not None and lost != known:
+                yield Line(str(host), Heard("..."), "more came than can be told, some is left out")
+            known = lost
             yield Line(str(host), Heard(str(sent), args), str(outcome))

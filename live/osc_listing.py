@@ -33,8 +33,9 @@ def text(prefix: str = "/anthesis") -> str:
         [
             *lines(rows),
             "",
-            "Values (=) answer with their value when they come without argument; levels (~) take a",
-            'change, too: "+", "-" or "*" and a number. A lone 0 to a trigger is its release.',
+            'Values (=) answer with their value when they come without argument or with "?";',
+            'levels (~) take a change, too: "+", "-" or "*" and a number. A lone 0 to a trigger',
+            "is its release.",
             "",
             f"Told to whoever sends {prefix}/subscribe with a port, for a minute:",
             "",

@@ -15,6 +15,9 @@ from live.osc_wire import Framing, FramingError, framing_of
 MOST_LINES, MOST_OF_A_HOST = 32, 8  # connections at once
 _READ = 65_536  # bytes at a time
 _UNREAD = 32_768  # bytes of answers that may wait
+_KEPT_ALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+"""Seconds of silence, between tries, and tries. A desk that lost its power never says good-bye; its
+connections would keep their places, until it is one too many of its own."""
 
 
 class Caller(NamedTuple):
@@ -32,6 +35,11 @@ class Line:
         opened.setblocking(False)
         with suppress(OSError):  # systems else let megabytes wait for one who does not read
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD)
+        with suppress(OSError):
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in _KEPT_ALIVE.items():
+                if hasattr(socket, option):  # systems differ; else it takes them two hours
+                    opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
         self.socket = opened
         self.caller = caller
         self._framing: Framing | None = None

@@ -21,7 +21,7 @@ from live.osc import OscServer
 from live.osc_client import Client
 from live.setlist import SetList, bundled, load_setlist, programme
 from live.take import opening
-from live.trace import Line, Trace
+from live.trace import ANSWERED, SUBSCRIBED, Line, Trace
 
 Say = Callable[[str], None]
 
@@ -72,7 +72,7 @@ def learn(
         first: float | None = None
         for line in lines:
             now = time.monotonic()
-            if line is not None:
+            if line is not None and line.outcome not in (ANSWERED, SUBSCRIBED):
                 learner.hear(line.heard)
                 first = first or now
             if first is not None and now - first >= MOVED_FOR_S:

@@ -39,7 +39,7 @@ class Reload:
         newest = self._edits.newest()
         if isinstance(newest, str):
             self._refuse(newest)
-        elif newest is not None:
+        elif newest is not None and not (newest.wished and self._edited):
             self._saved, self._beat = newest, None
         if self._saved is None:
             return
@@ -75,6 +75,11 @@ class Reload:
         tables = " and ".join(table for table, differs in later.items() if differs)
         rest = f"; {tables} from the next start" if tables else ""
         self._say(f"{after.file}: performed from here{rest}")
+
+    @property
+    def _edited(self) -> bool:
+        """Whether what somebody saved is on its way: a wish knows nothing of it, and is void."""
+        return self._saved is not None and not self._saved.wished
 
     def _prepared(self, saved: Saved, show: Show) -> bool:
         old, new = programme(self._ensemble.setlist), programme(saved.setlist)

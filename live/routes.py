@@ -13,7 +13,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
-from live.addresses import ADDRESSES, Address, Change, Message, change, coerce, number_of
+from live.addresses import ADDRESSES, Address, Change, Message, change, coerce, is_named, number_of
 from live.mapping import MapEntry, Takeover
 from live.patterns import Pattern, is_pattern, matching
 from live.slew import Slew
@@ -28,11 +28,13 @@ class Patch(NamedTuple):
     """What a set list and a desk's file say of a desk.
 
     slew, takeover: by parameter, for whatever sets it and says nothing of its own.
+    beneath: entries for addresses that none of `entries` is for.
     """
 
     entries: tuple[MapEntry, ...] = ()
     slew: Mapping[str, Slew] = {}
     takeover: Mapping[str, Takeover] = {}
+    beneath: tuple[MapEntry, ...] = ()
 
 
 class Manner(NamedTuple):
@@ -76,8 +78,7 @@ class Native:
         self.target = address
         self._slew = patch.slew.get(address.name)
         self._picks_up = patch.takeover.get(address.name) == "pickup"
-        self._presses = address.kind == "trigger" and address.arguments[0].kind == "press"
-        self.merges = address.kind == "value"
+        self.merges = address.merges
 
     def applies(self, args: Args) -> bool:
         """Whether the message is for it."""
@@ -93,7 +94,7 @@ class Native:
         if changed is not None:
             return Meant(Message(self.target.name, (changed.operand,)), manner, changed)
         message = coerce(self.target, args)
-        if self._presses and not self._rises(args, who, memory):
+        if self.target.presses and not self._rises(args, who, memory):
             return None
         return None if message is None else Meant(message, manner)
 
@@ -102,7 +103,8 @@ class Native:
 
         Such a button sends the same number again and again, a fader on its way another one.
         """
-        value = next((number_of(arg) for arg in args if arg is not None), None)
+        pressed = next((arg for arg in args if arg is not None), None)
+        value = None if is_named(self.target, pressed) else number_of(pressed)
         if value is None:
             return True
         before = memory.swap((self.target.name, who), value)
@@ -121,13 +123,12 @@ class Rule:
         self._slew = entry.slew or patch.slew.get(entry.to)
         takeover = entry.takeover or patch.takeover.get(entry.to)
         self._picks_up = takeover == "pickup"
-        presses = self.target.arguments[0].kind == "press" and self.target.kind == "trigger"
-        self._gated = entry.args is not None or presses or entry.fires is not None
+        self._gated = entry.args is not None or self.target.presses or entry.fires is not None
         self._fires = entry.fires or "rise"
         low, high = entry.input or (0.0, 1.0)
         self._middle, self._falling = (low + high) / 2, (high < low) != entry.invert
         # What may be merged before it is read: no gate would notice what was left out.
-        self.merges = self.target.kind == "value" and not self._gated and not self._when
+        self.merges = self.target.merges and not self._gated and not self._when
 
     def applies(self, args: Args) -> bool:
         """Whether its guard lets the message pass."""
@@ -146,13 +147,15 @@ class Rule:
             return None
         if entry.args is not None:
             wanted: Args = entry.args
-        elif self.target.arguments[0].kind == "press":
+        elif self.target.presses and not (values and is_named(self.target, values[0])):
             wanted = ()
+        elif self._scale is None or self.target.presses:  # words stay what they are
+            wanted = values
         else:
-            wanted = values if self._scale is None else [self._scaled(value) for value in values]
-        if not wanted and self.target.kind == "value":
-            raise ValueError(f"{self.target.name}: no value in the message")
+            wanted = [self._scaled(value) for value in values]
         message = coerce(self.target, wanted)
+        if message is not None and not message.args and self.target.kind == "value":
+            raise ValueError(f"{self.target.name}: no value in the message")
         return None if message is None else Meant(message, manner)
 
     def _values(self, address: str, args: Args) -> list[object]:
@@ -179,7 +182,7 @@ class Rule:
         if self._fires == "change":
             return memory.swap(key, values[0]) != values[0]
         number = number_of(values[0])
-        if number is None:
+        if number is None or is_named(self.target, values[0]):
             return True
         if not math.isfinite(number):
             raise ValueError(f"{self.target.name}: {number} is not finite")
@@ -202,21 +205,38 @@ class Rule:
 Route: TypeAlias = Native | Rule
 
 
+class _Rules:
+    """Rules by their addresses and patterns."""
+
+    def __init__(self) -> None:
+        self.exact: dict[str, list[Rule]] = {}
+        self._patterns: list[tuple[Pattern, Rule]] = []
+
+    def add(self, addresses: Sequence[str], rule: Rule) -> None:
+        """One more."""
+        for address in addresses:
+            if is_pattern(address):
+                self._patterns.append((Pattern(address), rule))
+            else:
+                self.exact.setdefault(address, []).append(rule)
+
+    def of(self, address: str) -> tuple[Rule, ...]:
+        """Those that an address is for, each once."""
+        matching = [rule for pattern, rule in self._patterns if pattern.fits(address)]
+        return tuple(dict.fromkeys([*self.exact.get(address, ()), *matching]))
+
+
 class Routes:
     """All routes of a server: `prefix` begins the addresses of the namespace."""
 
     def __init__(self, prefix: str, patch: Patch) -> None:
         self._natives = {f"{prefix}/{n}": Native(a, patch) for n, a in ADDRESSES.items()}
-        self._exact: dict[str, list[Rule]] = {}
-        self._patterns: list[tuple[Pattern, Rule]] = []
-        for number, entry in enumerate(patch.entries):
-            rule = Rule(entry, number, patch)
-            for address in entry.address:
-                if is_pattern(address):
-                    self._patterns.append((Pattern(address), rule))
-                else:
-                    self._exact.setdefault(address, []).append(rule)
-        self._addresses = tuple(dict.fromkeys([*self._exact, *self._natives]))
+        self._rules, self._beneath = _Rules(), _Rules()
+        for number, entry in enumerate(patch.entries + patch.beneath):
+            rules = self._rules if number < len(patch.entries) else self._beneath
+            rules.add(entry.address, Rule(entry, number, patch))
+        exact = (*self._rules.exact, *self._beneath.exact)
+        self._addresses = tuple(dict.fromkeys([*exact, *self._natives]))
         self._memory = Memory()
         self.of = lru_cache(KNOWN_ADDRESSES)(self._of)
         self.merges = lru_cache(KNOWN_ADDRESSES)(self._merges)
@@ -242,11 +262,10 @@ class Routes:
 
     def _of(self, address: str) -> tuple[tuple[str, tuple[Rule, ...], Native | None], ...]:
         """What an address or an address pattern can be for."""
-        rules = [*self._exact.get(address, ())]
-        rules += [rule for pattern, rule in self._patterns if pattern.fits(address)]
+        rules = self._rules.of(address) or self._beneath.of(address)
         native = self._natives.get(address)
         if rules or native is not None:
-            return ((address, tuple(dict.fromkeys(rules)), native),)
+            return ((address, rules, native),)
         if not is_pattern(address):
             return ()
         found = [self._of(one) for one in matching(address, self._addresses)]

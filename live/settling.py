@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from live.addresses import ADDRESSES, Message, coerce
+from live.addresses import ADDRESSES, OF_THE_STAGE, Message, coerce
 from live.control import apply, target_of
 from live.routes import Meant
 from live.show import Programme, Show
 from live.takeover import Pickups
+from live.trace import Heard
+
+_ELSEWHERE = (*OF_THE_STAGE, "record/start", "record/stop", "record/marker")
 
 
 class Course:
@@ -42,12 +45,18 @@ class Course:
         return self._show
 
     def tried(self, message: Message) -> str:
-        """What the show will say to a message: itself, or why it cannot be obeyed."""
+        """What the show will say to a message: itself, or why it cannot be obeyed.
+
+        What is no part of the show's state is passed on, and said where the show runs.
+        """
+        said = str(Heard(message.address, message.args))
+        if message.address in _ELSEWHERE:
+            return f"passed on, the show's terminal says what comes of it: {said}"
         try:
             apply(self.show, message, self.at, self.programme)
         except ValueError as error:
             return f"cannot: {error}"
-        return " ".join(map(str, (message.address, *message.args)))
+        return said
 
     def value(self, address: str) -> float:
         """What a level was last set to."""

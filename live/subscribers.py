@@ -15,14 +15,20 @@ Who: TypeAlias = tuple[str, int]
 LIFETIME = 60_000_000_000  # since somebody last subscribed; a desk that is gone is forgotten
 EVERY = 50_000_000  # between two values of one address: 20 a second
 MOST = 32  # at once...
-MOST_OF_A_HOST = 4  # ...whose address anybody on the network can pretend to have
+MOST_OF_A_HOST = 4
+"""...whose address anybody on the network can pretend to have. One more takes the place of the one
+that has not been renewed for longest: who learns fader after fader leaves such behind."""
+
+
+_Told: TypeAlias = tuple[tuple[Value, ...] | None, int]
+"""Values, and when they were told; None is to be told again."""
 
 
 @dataclass(slots=True)
 class _Subscriber:
     pattern: str  # "" for everything
     until: int
-    told: dict[str, tuple[tuple[Value, ...], int]] = field(default_factory=dict)  # and when
+    told: dict[str, _Told] = field(default_factory=dict)
 
 
 class Subscribers:
@@ -34,16 +40,22 @@ class Subscribers:
     def add(self, who: Who, pattern: str, at: int) -> None:
         """Tell `who`, from `at` on for a while, whatever matches; all that is known comes at once.
 
+        However often somebody subscribes, no value is told too soon after the last.
+
         Raises ValueError for a pattern that is none, and when there are too many already.
         """
         matching(pattern, ())
         self._all = {known: one for known, one in self._all.items() if one.until > at}
-        if who not in self._all and len(self._all) >= MOST:
+        before = self._all.pop(who, None)
+        told: dict[str, _Told] = {}
+        if before is not None:
+            told = {address: (None, when) for address, (_, when) in before.told.items()}
+        ports = [known for known in self._all if known[0] == who[0]]  # the oldest first
+        if len(ports) >= MOST_OF_A_HOST:
+            del self._all[ports[0]]
+        if len(self._all) >= MOST:
             raise ValueError(f"{MOST} have subscribed already")
-        ports = sum(host == who[0] for host, _ in self._all)
-        if who not in self._all and ports >= MOST_OF_A_HOST:
-            raise ValueError(f"{MOST_OF_A_HOST} ports of {who[0]} have subscribed already")
-        self._all[who] = _Subscriber(pattern, at + LIFETIME)
+        self._all[who] = _Subscriber(pattern, at + LIFETIME, told)
 
     def due(self, address: str, args: Sequence[Value], at: int) -> list[Who]:
         """To whom these values of a full address are to be sent now.

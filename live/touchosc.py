@@ -57,7 +57,7 @@ def _controls(address: Address, prefix: str) -> Iterator[_Control]:
         yield _Control(address.name, "FADER", full, _LEVEL, (first.low, first.high))
     elif first.kind == "switch":
         yield _Control(address.name, "BUTTON", full, _SWITCH, toggles=True)
-    elif first.kind == "press" or (address.kind == "trigger" and first.kind == "text"):
+    elif address.presses:
         yield _Control(address.name, "BUTTON", full, _PRESS)
     elif first.kind == "cue":
         for cue in range(1, CUES + 1):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 KEPT = 500  # lines
+ANSWERED, SUBSCRIBED = "answered", "subscribed"  # outcomes of what asks rather than moves anything
 
 
 class Heard(NamedTuple):
@@ -16,7 +17,7 @@ class Heard(NamedTuple):
     args: Sequence[object] = ()
 
     def __str__(self) -> str:
-        said = " ".join([self.address, *map(_word, self.args)])
+        said = " ".join(map(_word, (self.address, *self.args)))
         return said if len(said) <= 120 else said[:119] + "…"
 
 

@@ -127,6 +127,7 @@ def test_the_addresses_are_those_of_the_table() -> None:
         # a value without an argument is a question
         ("master", (), ()),
         ("fade", (None,), ()),
+        ("psi", ("?",), ()),  # as Resolume is asked
     ],
 )
 def test_coercion(address: str, args: tuple[object, ...], expected: tuple[object, ...]) -> None:
@@ -164,6 +165,11 @@ def test_a_lone_zero_to_a_trigger_is_the_release_of_a_button(release: object) ->
         ("cue/go", (1.5,), "whole number"),
         ("cue/go", ("",), "finite"),
         ("cue/go", (math.nan,), "finite"),
+        ("network", (5,), "name must be words, got 5"),
+        ("network", ("bell \a",), r"name must be words, got 'bell \\x07'"),
+        ("record/start", (math.nan,), "finite"),
+        ("subscribe", (1e300,), r"from 1 to 65535, got 1e\+300$"),
+        ("record/marker", (b"\x01\x02",), "got bytes"),
         ("play", (1, 1, 1), "3 arguments"),
     ],
 )

@@ -235,7 +235,8 @@ def test_the_entry_in_the_readme_is_one(tmp_path: Path) -> None:
     patch = patch_of(osc, osc.desk, tmp_path)
     assert patch.entries[0].to == "psi"
     assert patch.slew == {"master": Slew(0.04)}
-    assert len(patch.entries) == 1 + len(find_desk("grandma3", tmp_path).entries)
+    assert len(patch.entries) == 1
+    assert patch.beneath == find_desk("grandma3", tmp_path).entries
 
 
 def test_a_desk_that_is_not_there(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
-from osc_sender import message
+from osc_sender import SENDER, message
 
 from live.addresses import Message
 from live.cards import Card
@@ -102,13 +103,14 @@ def test_who_watches_is_told_what_arrives_and_what_it_did(server: OscServer) -> 
         for datagram in (
             message("/anthesis/psi", "f", 0.5),
             message("/anthesis/psi", "s", "loud"),
+            message("/x", "dh", 1e300, 2**63 - 1),
             message("/eos/out/ping"),
             message("/anthesis/cue/next", "i", 0),
         ):
             desk.sendto(datagram, server.address)
         lines = []
         at = 0
-        while len(lines) < 4:
+        while len(lines) < 5:
             at += 1
             frame(server, at)
             desk.setblocking(False)
@@ -123,6 +125,7 @@ def test_who_watches_is_told_what_arrives_and_what_it_did(server: OscServer) -> 
         ["malformed: psi: psi must be a finite number, got 'loud'", 0, "/anthesis/psi", "loud"],
         ["psi 0.5", 0, "/anthesis/psi", 0.5],
         ["refused: no such address", 0, "/eos/out/ping"],
+        ["refused: no such address", 0, "/x", "1e+300", "9223372036854775807"],
     ]
 
 
@@ -132,8 +135,31 @@ def test_nobody_who_has_not_asked_for_it_is_told_what_arrives(server: OscServer)
         for pattern in ("/anthesis/out/*", "/anthesis/out/h*"):
             desk.sendto(message("/anthesis/subscribe", "is", port, pattern), server.address)
         assert server.wait(10)
-        frame(server, 0)
-        assert server.trace is None
+        desk.sendto(message("/anthesis/psi", "f", 0.5), server.address)
+        frame(server, SECOND)
+        assert not server.watched
+        desk.settimeout(0.2)
+        told = set()
+        with suppress(TimeoutError):
+            while True:
+                told.add(read_message(desk.recv(1000))[0])
+        assert told
+        assert "/anthesis/out/heard" not in told
+
+
+def test_who_watches_later_is_not_told_what_is_long_past(server: OscServer) -> None:
+    with ear() as first, ear() as second:
+        for desk in (first, second):
+            watch = ("/anthesis/subscribe", "is", desk.getsockname()[1], "/anthesis/out/heard")
+            server._queue(message(*watch), SENDER)
+            frame(server, 0 if desk is first else 2 * LIFETIME)
+            if desk is first:
+                frame(server, LIFETIME)  # nobody watches any more
+                server._queue(message("/anthesis/psi", "f", 0.5), SENDER)
+                frame(server, LIFETIME + 1)
+        server._queue(message("/anthesis/noise", "f", 0.5), SENDER)
+        frame(server, 2 * LIFETIME + 1)
+        assert read_message(second.recv(1000))[1][3] == "/anthesis/noise"
 
 
 @pytest.mark.skipif(shutil.which("oscdump") is None, reason="liblo-tools is not installed")

@@ -103,6 +103,13 @@ def test_what_an_entry_selects_must_be_there_and_be_a_number() -> None:
     assert opened.counts.kinds == {"argument": 4}
 
 
+def test_a_mapped_message_never_asks() -> None:
+    for nothing in (message(FADER), message(FADER, "N")):
+        opened = server({"address": FADER, "to": "psi"})
+        assert opened.read(nothing, SENDER) == []
+        assert opened.counts.kinds == {"argument": 1}
+
+
 def test_a_part_of_the_address_is_a_value_too() -> None:
     entry = {"address": "/eos/out/active/cue/1/*", "to": "cue/go", "part": -1, "fires": "change"}
     opened = server(entry)
@@ -118,6 +125,10 @@ def test_a_fader_presses_once_on_its_way_up() -> None:
     assert meant({"to": "cue/next"}, *sent) == [Message("cue/next")] * 2
     hundred = [fader(value) for value in (10, 40, 60, 90, 100, 70, 30, 80)]
     assert meant({"to": "cue/next", "input": (0, 100)}, *hundred) == [Message("cue/next")] * 2
+    recorded = {"to": "record/start", "input": (0, 100)}
+    assert meant(recorded, *hundred) == [Message("record/start")] * 2
+    assert meant({"to": "record/start"}, *sent) == [Message("record/start")] * 2
+    assert meant(recorded, message(FADER, "s", "0.3")) == [Message("record/start", ("0.3",))]
     assert meant({"to": "cue/go", "args": [3]}, *sent) == [Message("cue/go", (3,))] * 2
     down = [fader(value) for value in (0.9, 0.2, 0.1, 0.8, 0.3)]
     assert meant({"to": "cue/next", "invert": True}, *down) == [Message("cue/next")] * 2
@@ -272,16 +283,20 @@ def test_nothing_in_an_entry_is_evaluated() -> None:
 
 
 def test_a_set_lists_entries_go_before_a_desks() -> None:
-    own = Patch((MapEntry(address=(FADER,), to="noise"),), {"psi": Slew(1.0)})
+    """Also where the desk's file names the address among others, or by a pattern."""
+    own = Patch((MapEntry(address=("/gma/Page1/F1",), to="noise"),), {"psi": Slew(1.0)})
     desk = Patch(
-        (MapEntry(address=(FADER,), to="psi"), MapEntry(address=("/b",), to="psi")),
+        (
+            MapEntry(address=("/Page1/F1", "/*/Page1/F1"), to="psi"),
+            MapEntry(address=("/gma/Page1/F1",), to="master"),
+        ),
         {"psi": Slew(2.0), "noise": Slew(3.0)},
     )
     both = joined(own, desk)
-    assert [(entry.address, entry.to) for entry in both.entries] == [
-        ((FADER,), "noise"),
-        (("/b",), "psi"),
-    ]
+    opened = OscServer(patch=both)
+    for address, to in (("/gma/Page1/F1", "noise"), ("/Page1/F1", "psi"), ("/x/Page1/F1", "psi")):
+        heard = opened.read(message(address, "f", 0.5), SENDER)
+        assert [one.message.address for one in heard] == [to]
     assert both.slew == {"psi": Slew(1.0), "noise": Slew(3.0)}
 
 

@@ -20,6 +20,7 @@ from live.addresses import ADDRESSES, Message
 from live.endpoint import contains, default_allow, networks, parse_endpoint
 from live.osc import Counts, OscServer
 from live.show import CueFacts, Show
+from live.trace import Heard
 
 
 def psi(value: float) -> bytes:
@@ -193,6 +194,16 @@ def test_a_question_is_neither_merged_nor_merges() -> None:
     assert heard == [Message("psi"), Message("psi", (0.25,)), Message("psi")]
 
 
+@pytest.mark.parametrize("other", [message("/anthesis/psi", "N"), message("/anthesis/psi", "b")])
+def test_what_is_no_value_replaces_none(other: bytes) -> None:
+    assert Message("psi", (0.5,)) in drained(psi(0.5), other)
+
+
+def test_seeds_of_several_keys_do_not_replace_each_other() -> None:
+    sent = [message("/anthesis/key/seed", "ii", seed, key) for seed, key in ((7, 1), (9, 2))]
+    assert drained(*sent) == [Message("key/seed", (7, 1)), Message("key/seed", (9, 2))]
+
+
 def test_too_many_triggers_are_refused_but_values_always_get_in() -> None:
     server = unheard(*[NEXT] * 2000, psi(0.5))
     heard = [received.message for received in server.drain(10**12)]
@@ -340,6 +351,15 @@ def test_unknown_addresses_are_refused_and_logged_once(caplog: pytest.LogCapture
     assert len(caplog.records) == 2
 
 
+def test_what_strangers_write_cannot_steer_the_operators_terminal(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    address = "/\x1b]2;hello\x07\n\u202eolleh"
+    drained(message(address, "i", 1))
+    assert "no such address: /\\x1b]2;hello\\x07\\n\\u202eolleh" in caplog.text
+    assert str(Heard(address, (1,))).isprintable()
+
+
 def test_a_hundred_kinds_of_nonsense_are_logged_and_then_no_more(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -469,6 +489,17 @@ def test_an_answer_knows_what_was_said_before_the_question(
     assert desk.recv(100) == psi(0.5)
     assert desk.recv(100) == message("/anthesis/noise", "f", show.noise.at(0))
     assert desk.recv(100) == noise
+
+
+def test_an_answer_that_cannot_be_sent_costs_none_of_the_frames_messages(
+    server: OscServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.answers["network"] = lambda: ("\udcff.pt",)  # a file's name that is no Unicode
+    server._queue(message("/anthesis/network"), SENDER)
+    server._queue(psi(0.5), SENDER)
+    show, programme = Show.opening((CueFacts("a", 8.0, "loop"),), 120.0), ()
+    assert server.messages(show, 0, programme) == [Message("psi", (0.5,))]
+    assert "network: cannot be sent" in caplog.text
 
 
 def test_an_answer_to_nobody_disturbs_nothing(server: OscServer, desk: socket.socket) -> None:

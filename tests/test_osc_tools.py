@@ -154,8 +154,24 @@ def test_send_tells_and_asks(stage: Stage) -> None:
     run("send", "noise", "-", "0.5", *to)
     assert run("send", "psi", *to) == "/anthesis/psi 0.75\n"
     assert run("send", "noise", *to) == "/anthesis/noise 0.5\n"
+    assert run("send", "noise", "?", *to) == "/anthesis/noise 0.5\n"
     assert run("send", "ping", *to) == "/anthesis/pong\n"
     assert stage.show.voice.cue == 1
+
+
+def test_a_prefix_of_ones_own_and_none() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as show:
+        show.bind(("127.0.0.1", 0))
+        show.settimeout(10)
+        to = f"127.0.0.1:{show.getsockname()[1]}"
+        for prefix, full in (("/stage", "/stage/psi"), ("stage/", "/stage/psi"), ("/", "/psi")):
+            run("send", "psi", "1", "--to", to, "--prefix", prefix)
+            assert show.recv(100) == message(full, "i", 1)
+
+
+def test_what_cannot_be_sent(free: str) -> None:
+    with pytest.raises(UserError, match="psi: cannot be sent: float too large"):
+        run("send", "psi", "1e300", "--to", free)
 
 
 def test_a_question_to_nobody(free: str) -> None:
@@ -212,17 +228,33 @@ def test_the_monitor_listens_where_no_show_is(free: str) -> None:
 def test_the_monitor_asks_a_show_that_is_on(stage: Stage) -> None:
     with Client(stage.endpoint) as client:
         lines = client.watch("/anthesis")
-        while stage.server.trace is None:
+        while not stage.server.watched:
             next(lines)
-        desk(stage.endpoint, message("/anthesis/psi", "f", 0.5), message("/x/y", "sT", "a b"))
+        network = message("/anthesis/network", "s", "../a.pt")
+        noise = message("/anthesis/noise", "f", 0.3)
+        desk(stage.endpoint, message("/x/y", "sT", "a b"), network, noise)
+        says = "passed on, the show's terminal says what comes of it: network ../a.pt"
         wanted = {
             ("/x/y 'a b' True", "refused: no such address"),
-            ("/anthesis/psi 0.5", "psi 0.5"),
+            ("/anthesis/noise 0.3", "noise 0.3"),
+            ("/anthesis/network ../a.pt", says),
         }
         heard: set[tuple[str, str]] = set()
         while not wanted <= heard:
             line = next(lines)
             heard |= set() if line is None else {(str(line.heard), line.outcome)}
+
+
+def test_the_monitor_says_when_it_leaves_something_out(stage: Stage) -> None:
+    with Client(stage.endpoint) as client:
+        lines = client.watch("/anthesis")
+        while not stage.server.watched:
+            next(lines)
+        outcome = ""
+        while "left out" not in outcome:
+            desk(stage.endpoint, *[message("/x")] * 100)
+            line = next(lines)
+            outcome = "" if line is None else line.outcome
 
 
 # learn
@@ -277,6 +309,21 @@ def test_what_a_fader_counts_to_is_never_guessed() -> None:
         learnt(Heard("/a*", [1.0]))
 
 
+@pytest.mark.parametrize(
+    ("address", "to", "counts_to", "says"),
+    [
+        ("/a", "overlay", (0, 100), r"\[\[osc.map\]\] 1 \"/a\".* takes words"),
+        ("/a", "psi", (1, 1), "its two ends are the same"),
+        ("/\u00e9", "psi", None, "is no OSC address"),
+    ],
+)
+def test_what_makes_no_entry_is_said_in_one_line(
+    address: str, to: str, counts_to: tuple[float, float] | None, says: str
+) -> None:
+    with pytest.raises(UserError, match=says):
+        learnt(Heard(address, (0.5,)), to=to, counts_to=counts_to)
+
+
 def test_learn_writes_the_entry_and_it_works(free: str, tmp_path: Path) -> None:
     file = tmp_path / "desk.toml"
     process = started("learn", "psi", "--osc", free, "-o", str(file), "--input", "0", "100")
@@ -290,6 +337,27 @@ def test_learn_writes_the_entry_and_it_works(free: str, tmp_path: Path) -> None:
     assert process.returncode == 0
     assert file.read_text() == printed
     assert tomllib.loads(printed)["osc"]["map"][0]["address"] == F201
+
+
+def test_learn_is_not_distracted_by_who_only_asks(stage: Stage) -> None:
+    """Everybody who is told something subscribes again and again, learn itself among them."""
+    asks = [
+        message("/anthesis/subscribe", "i", 9),
+        message("/anthesis/ping"),
+        message("/anthesis/psi"),
+    ]
+    process = started("learn", "psi", "--osc", stage.endpoint)
+    try:
+        assert "watching the show" in told(process)
+        assert "move what is to drive psi" in told(process)
+        while not stage.server.watched:
+            assert process.poll() is None
+        desk(stage.endpoint, *asks)
+        desk(stage.endpoint, message("/fader", "f", 0.5))
+        printed, _ = process.communicate(timeout=60)
+    finally:
+        ended(process)
+    assert tomllib.loads(printed)["osc"]["map"][0]["address"] == "/fader"
 
 
 def test_learn_knows_its_parameters_and_its_file(tmp_path: Path) -> None:

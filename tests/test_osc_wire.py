@@ -4,6 +4,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -170,6 +171,17 @@ def test_a_host_has_few_connections(server: OscServer) -> None:
     finally:
         for desk in desks:
             desk.close()
+
+
+def test_a_desk_that_lost_its_power_is_noticed(server: OscServer) -> None:
+    """After some 25 seconds of silence; here only that the system is asked to see to it."""
+    with connected(server) as desk:
+        desk.sendall(Lengths().wrap(PSI))
+        hear(server, 1)
+        (line,) = server._lines._lines.values()
+        assert line.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        if sys.platform == "linux":
+            assert line.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 10
 
 
 def test_one_who_does_not_read_his_answers_loses_his_connection(server: OscServer) -> None:

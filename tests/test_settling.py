@@ -205,6 +205,14 @@ def test_two_desks_have_faders_of_their_own() -> None:
     assert hall.show.psi.target == pytest.approx(0.1)
 
 
+def test_a_fader_that_has_nothing_takes_nothing_from_one_that_has() -> None:
+    faders = [MapEntry(address=(one,), to="psi", takeover="pickup") for one in ("/1", "/2")]
+    hall = Hall(Patch(tuple(faders)))
+    hall.send(message("/1", "f", 1.0))
+    hall.send(message("/1", "f", 0.5), message("/2", "f", -2.0))  # within a frame
+    assert hall.show.psi.target == 0.5
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.floats(0, 1))
 def test_a_fader_never_makes_a_jump_that_is_larger_than_its_own(
     moves: list[float], value: float
@@ -221,11 +229,21 @@ def test_a_fader_never_makes_a_jump_that_is_larger_than_its_own(
 # Presses
 
 
-def test_an_address_that_is_pressed_by_a_fader_is_pressed_once_on_its_way_up() -> None:
+@pytest.mark.parametrize("parameter", ["cue/next", "record/start", "record/marker"])
+def test_an_address_that_is_pressed_by_a_fader_is_pressed_once_on_its_way_up(
+    parameter: str,
+) -> None:
     hall = Hall()
     for value in (0.1, 0.4, 0.7, 1.0, 0.5, 0.0, 0.3):
-        hall.send(message("/anthesis/cue/next", "f", value))
-    assert [told for _, told in hall.told] == [Message("cue/next")] * 2
+        hall.send(message(f"/anthesis/{parameter}", "f", value))
+    assert [told for _, told in hall.told] == [Message(parameter)] * 2
+
+
+def test_words_that_go_with_a_press_are_no_number_of_a_button() -> None:
+    hall = Hall()
+    for name in ("7", "8", "8"):
+        hall.send(message("/anthesis/record/marker", "s", name))
+    assert [told.args for _, told in hall.told] == [("7",), ("8",), ("8",)]
 
 
 def test_a_button_that_always_says_one_is_pressed_every_time() -> None:

@@ -61,6 +61,16 @@ def test_one_host_has_few_ports() -> None:
     subscribers = Subscribers()
     for port in range(4):
         subscribers.add(("10.0.0.2", port), "", 0)
-    with pytest.raises(ValueError, match=r"4 ports of 10\.0\.0\.2"):
-        subscribers.add(("10.0.0.2", 4), "", 0)
-    subscribers.add(("10.0.0.2", 3), "", 0)
+    subscribers.add(("10.0.0.2", 0), "", 0)
+    subscribers.add(("10.0.0.2", 4), "", 0)
+    told = subscribers.due(RECORD, (1,), 0)
+    assert [port for _, port in told] == [2, 3, 0, 4]
+
+
+def test_who_subscribes_all_the_time_is_told_20_times_a_second_all_the_same() -> None:
+    subscribers = Subscribers()
+    told = 0
+    for ms in range(1001):
+        subscribers.add(DESK, "", ms * 1_000_000)
+        told += len(subscribers.due(RECORD, (1,), ms * 1_000_000))
+    assert told == 21

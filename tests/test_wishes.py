@@ -14,6 +14,7 @@ from test_stage import SETLIST, perform  # noqa: F401 - a fixture
 from engine.errors import UserError
 from engine.path import Path as Morph
 from live.addresses import Message
+from live.edits import Saved
 from live.recast import Wish, coming_key, recast
 from live.setlist import SetList, bundled, load_setlist
 from live.toml_writer import toml
@@ -175,22 +176,53 @@ def test_a_seed_comes_on_a_beat_and_the_path_goes_through_it(perform, wishes):  
     assert stage.faults.count == 0
 
 
-def test_wishes_add_up_and_what_is_wrong_is_said(perform, wishes, capsys):  # noqa: F811
+def test_wishes_add_up_and_what_is_wrong_is_said_and_spoils_no_other(
+    perform,  # noqa: F811
+    wishes,
+    caplog,
+):
     stage, _ = perform(
         (0.5, Message("key/seed", (77, 3))),
+        (0.5, Message("key/seed", (79, 9))),  # there are three
+        (0.5, Message("network", ("../../etc/passwd",))),
         (0.5, Message("key/seed", (78, 1))),
         edits=wishes,
         wishes=wishes,
     )
     turned_until(stage, lambda: [k.seed for k in stage.setlist.cues[0].keys] == [78, 2, 77])
     performed = stage.setlist
-    stage.obey(Message("network", ("../../etc/passwd",)))
-    said = []
-    stage._prompter.say = said.append
-    stage._reload._say = said.append
-    turned_until(stage, lambda: said)
-    assert "no '../../etc/passwd' in the set list's folder" in said[0]
+    for _ in range(3):
+        stage.obey(Message("network", ("../../etc/passwd",)))
+    turned_until(stage, lambda: wishes._waiting.empty())
+    assert caplog.text.count("no '../../etc/passwd' in the set list's folder") == 1
+    assert caplog.text.count("the cue has 3 keys") == 1
     assert stage.setlist is performed
+
+
+class Once:
+    """Somebody saves a set list, once."""
+
+    def __init__(self):
+        self.saved = None
+
+    def newest(self):
+        saved, self.saved = self.saved, None
+        return saved
+
+
+def test_what_somebody_saved_is_not_lost_to_a_wish(perform):  # noqa: F811
+    edits = Once()
+    wishes = Wishes(edits)
+    wishes.start()
+    stage, _ = perform(edits=wishes, wishes=wishes)
+    turned_until(stage, lambda: stage.ensemble.path(0) is not None)
+    before = stage.setlist
+    edits.saved = Saved(recast(before, [Wish(0, key=0, seed=500)]), {})
+    stage.turn()
+    stage.obey(Message("key/seed", (77, 3)))  # before the beat on which that takes over
+    turned_until(stage, lambda: stage.setlist is not before)
+    wishes.close()
+    assert stage.setlist.cues[0].keys[0].seed == 500
 
 
 def test_without_somebody_who_grants_them_wishes_are_said(perform, caplog):  # noqa: F811
