@@ -278,10 +278,10 @@ def _arrive(show: Show, at: int, programme: Programme) -> Show:
     facts = programme[voice.cue]
     if facts.ending == "spring":
         return replace(show, voice=_sprung(voice, show, at))
+    waited = voice.glide is not None and voice.glide.near_ns == at
     end = voice.origin + facts.duration
-    if voice.glide is not None and voice.glide.near_ns == at:  # that was waited for
-        end = show.transport.beat_at(at)
-    return enter(show, voice.cue + 1, end, at, programme)
+    origin = show.transport.beat_at(at) if waited else _since(voice, end, show.transport, at)
+    return enter(show, voice.cue + 1, origin, at, programme)
 
 
 def _follow(voice: Voice, transport: Transport, programme: Programme) -> int | None:
@@ -293,8 +293,18 @@ def _follow(voice: Voice, transport: Transport, programme: Programme) -> int | N
 
 
 def _follow_on(show: Show, at: int, programme: Programme) -> Show:
-    assert show.voice.follows is not None
-    return enter(show, show.voice.cue + 1, show.voice.follows, at, programme)
+    voice = show.voice
+    assert voice.follows is not None
+    origin = _since(voice, voice.follows, show.transport, at)
+    return enter(show, voice.cue + 1, origin, at, programme)
+
+
+def _since(voice: Voice, beat: float, transport: Transport, at: int) -> float:
+    """From which beat of the transport the cue after a voice counts, which goes at `beat`.
+
+    Where that was long ago when it became so, in a set list that was saved, it counts from now.
+    """
+    return transport.beat_at(at) if at == voice.since_ns else beat
 
 
 def _sprung(voice: Voice, show: Show, at: int) -> Voice:

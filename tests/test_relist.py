@@ -192,6 +192,59 @@ def test_a_follow_that_is_new_counts_what_was_played(
     assert cues == [0, 1]
 
 
+def cues(*endings: str, beats: float = 4) -> str:
+    """A set list of cues of so many beats that end so."""
+    return "\n".join(
+        f'[[cue]]\nname = "cue {n}"\nnetwork = "a.pt"\nkeys = [{{seed = 1}}, {{seed = 2}}]\n'
+        f"beats = {beats}\nending = {ending}"
+        for n, ending in enumerate(endings)
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (cues('"next"'), cues('"next"', '"next"', '"hold"')),  # a cue more, after the last
+        (cues('"hold"', '"hold"', '"hold"'), cues('"next"', '"next"', '"hold"')),
+        (cues('"next"', '"next"', '"hold"', beats=90), cues('"next"', '"next"', '"hold"')),
+        (
+            cues('"loop"', '"loop"', '"hold"'),
+            cues('"loop"\nfollow = 4', '"loop"\nfollow = 4', '"hold"'),
+        ),
+    ],
+)
+def test_a_cue_whose_end_is_long_past_goes_on_to_the_next_and_no_further(
+    folder: Path, before: str, after: str
+) -> None:
+    old, new = written(folder, before), written(folder, after)
+    facts, at = programme(new), 40 * SECOND  # 80 beats
+    show = relisted(playing(old), old, new, at)
+    show = apply(show, Message("ping"), at, facts)
+    assert (show.voice.cue, show.voice.beat(show.transport, at)) == (1, 0.0)
+    later = apply(show, Message("ping"), at + round(1.9 * SECOND), facts)
+    assert later.voice == show.voice
+
+
+def test_a_swing_goes_on_in_another_list(folder: Path) -> None:
+    old, new = written(folder, cues('"spring"')), written(folder, cues('"hold"'))
+    at = round(2.3 * SECOND)
+    show = playing(old, (2.3, Message("ping")))
+    (before,), (after,) = show.readings(at), relisted(show, old, new, at).readings(at)
+    assert before.spring is not None
+    assert (after.spring, after.beat) == (before.spring, 4.0)
+
+
+def test_a_cue_that_rests_at_its_end_springs_again_only_at_a_later_one(folder: Path) -> None:
+    old = written(folder, cues('"spring"'))
+    show = playing(old, (9.0, Message("ping")))
+    for beats, springs in ((3, False), (6, True)):
+        new = written(folder, cues('"spring"', beats=beats))
+        after = apply(
+            relisted(show, old, new, 9 * SECOND), Message("ping"), 12 * SECOND, programme(new)
+        )
+        assert (after.voice.spring != show.voice.spring) == springs
+
+
 moves = st.lists(
     st.tuples(
         st.integers(0, 12 * SECOND),
