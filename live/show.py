@@ -22,6 +22,7 @@ from live.slew import FULL, Ramp
 from live.tempo import Tempo, listed
 from live.transport import Transport
 
+SWINGS_NS = 1_500_000_000  # then a swing is smaller than a tenth of the step that began it
 MOST_FADES = 7  # under way at once; a desk that floods with cues loses the oldest
 
 
@@ -308,4 +309,7 @@ def _since(voice: Voice, beat: float, transport: Transport, at: int) -> float:
 
 
 def _sprung(voice: Voice, show: Show, at: int) -> Voice:
+    """The voice past its end. A swing that goes on is not begun anew: that would be a step."""
+    if voice.spring is not None and at - voice.spring.start_ns < SWINGS_NS:
+        return replace(voice, arrived=True)
     return replace(voice, arrived=True, spring=Spring(at, show.transport.beats_per_second))
