@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
-from live.lock import KNOWN, SAME, Correction, Lock, in_phase, on_beat
+from live.lock import KNOWN, SAME, Correction, Lock, in_phase, on_beat, on_downbeat
 from live.transport import BEATS_A_BAR, TAP_SILENCE_NS, Transport
 
 Source: TypeAlias = Literal["internal", "tap", "osc"]
@@ -138,7 +138,7 @@ def phase(led: Led, part: float, at: int, age: int = 0) -> Led:
 
 def downbeat(led: Led, at: int, age: int = 0) -> Led:
     """A desk's beat was then, and a bar of four began with it."""
-    tempo, transport = _heard(led, on_beat, 0.0, at, age)
+    tempo, transport = _heard(led, on_downbeat, 0.0, at, age)
     believed = (at - age - tempo.lock.ns) * transport.bpm < SAME * 60e9
     if tempo.source != "osc" or not _runs(transport) or not believed:
         return tempo, transport

@@ -223,6 +223,21 @@ def test_a_downbeat_among_beats_moves_by_whole_ones() -> None:
     assert again[1].bpm == pytest.approx(120.0, rel=1e-3)
 
 
+@pytest.mark.parametrize("bpm", [92.0, 128.0, 170.0])
+def test_who_tells_nothing_but_downbeats_is_followed_too(bpm: float) -> None:
+    """As somebody does who presses a button at every bar: the tempo is no quarter of it."""
+    led = fresh(120.0)
+    for second in clock(bpm / 4, 5):
+        led = tempo.downbeat(led, ns(second))
+    assert led[1].bpm == pytest.approx(bpm)
+    later = 1.0 + 60 / bpm * 24
+    assert off(led, bpm, 1.0, [later])[0] == pytest.approx(0.0, abs=1e-3)
+    bar = led[1].beat_at(ns(later)) / 4
+    assert bar == pytest.approx(round(bar), abs=1e-3)
+    twice = tempo.downbeat(tempo.beat(fresh(120.0), None, ns(1.0)), ns(1.0 + 60 / bpm))
+    assert twice[1].bpm == pytest.approx(bpm)  # after a beat it is the next
+
+
 def test_nobody_is_pulled_who_stands_still() -> None:
     for led in (fresh(60.0, anchor_beat=3.4, playing=False), fresh(60.0, speed=0.0)):
         for act in (lambda x: tempo.beat(x, None, 0), lambda x: tempo.phase(x, 0.5, 0)):
