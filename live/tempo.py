@@ -62,7 +62,7 @@ def said(led: Led, bpm: float, at: int) -> Led:
     tempo, transport = led
     if tempo.alone in ("tap", "osc") or tempo.follows_clock(transport.bpm, at):
         return replace(tempo, waiting=bpm), transport
-    tempo = replace(tempo, source="internal", waiting=None, lock=Lock())
+    tempo = replace(tempo, source="internal", waiting=None, lock=Lock(), ahead=0.0)
     return tempo, transport.with_bpm(bpm, at)
 
 
@@ -92,7 +92,7 @@ def tapped(led: Led, at: int) -> Led:
         raise ValueError(f"tempo/source is {tempo.alone}: nobody else leads")
     transport = transport.tapped(at)
     if len(transport.taps) > 1:  # one is no tempo
-        tempo = replace(tempo, source="tap", waiting=None, lock=Lock())
+        tempo = replace(tempo, source="tap", waiting=None, lock=Lock(), ahead=0.0)
     return tempo, transport
 
 

@@ -342,6 +342,16 @@ def test_a_nudge_stays_while_a_clock_leads() -> None:
     assert off(led, 128.0, 1.0, [30.0])[0] == pytest.approx(0.1 * 60 / 128, abs=1e-4)
 
 
+@pytest.mark.parametrize("other", [[BPM], [Message("tempo/tap")] * 2])
+def test_a_nudge_ends_with_the_clock_it_was_made_for(other: list[Message]) -> None:
+    nudged = (10.0, Message("tempo/nudge", (0.3,)))
+    taken = [(20.0 + 0.6 * n, message) for n, message in enumerate(other)]
+    again = beats(20, since=40.0)
+    show = perform(*beats(20), nudged, *taken, *again)
+    led = (show.tempo, show.transport)
+    assert off(led, 128.0, 40.0, [60.0])[0] == pytest.approx(0.0, abs=1e-4)
+
+
 def test_a_tempo_that_comes_with_a_beat_is_taken_at_once() -> None:
     show = perform((1.0, Message("tempo/beat", (1, 140.0))))
     assert show.transport.bpm == 140.0
