@@ -603,6 +603,29 @@ def test_a_network_that_was_refused_is_tried_again_with_another_list(perform, fo
     assert asked[-1][0].name == "b.pt"
 
 
+def broken(fake: Fake, second, ensemble: Ensemble) -> None:
+    """Cannot be read until its file is mended, after four seconds."""
+    if second() < 4.0:
+        fake.facts, fake.refusal = None, "b.pt: is broken"
+
+
+def test_a_network_that_was_refused_is_tried_again_while_its_cue_is_due(perform, folder) -> None:
+    """Somebody mends its file, and saves the list to have it tried again."""
+    text = OLD.replace("seed = 5", "seed = 6")
+    stage, asked, words = perform(
+        "night.take",
+        [(3.0, text), (5.0, text + "\n")],
+        (1.0, Message("cue/go", ("two",))),
+        odd={"b.pt": broken},
+        seconds=8.0,
+    )
+    assert words.count("the set list stays as it was: b.pt: is broken") == 1
+    assert stage.setlist.text == text + "\n"
+    assert stage.ensemble.refused == {}
+    assert asked[-1][0].name == "b.pt"
+    the_same_again(asked, read_take(folder / "night.take"))
+
+
 def test_a_paused_show_does_not_wait_for_a_beat(perform, folder) -> None:
     stage, _, _ = perform("night.take", [(2.0, NEW)], (1.0, Message("play", (0,))), seconds=3.0)
     assert stage.setlist.text == NEW
