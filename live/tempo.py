@@ -83,14 +83,14 @@ def multiplied(led: Led, factor: float, at: int) -> Led:
     return tempo, transport.multiplied(factor, at)
 
 
-def tapped(led: Led, at: int) -> Led:
-    """One tap; ValueError while a clock leads, or another source alone."""
+def tapped(led: Led, at: int, age: int = 0) -> Led:
+    """One tap, `age` ns before `at`; ValueError while a clock leads, or another source alone."""
     tempo, transport = led
     if tempo.follows_clock(transport.bpm, at):
         raise ValueError(_CLOCK_LEADS)
     if tempo.alone in ("internal", "osc"):
         raise ValueError(f"tempo/source is {tempo.alone}: nobody else leads")
-    transport = transport.tapped(at)
+    transport = transport.tapped(at, age)
     if len(transport.taps) > 1:  # one is no tempo
         tempo = replace(tempo, source="tap", waiting=None, lock=Lock(), ahead=0.0)
     return tempo, transport

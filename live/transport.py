@@ -115,13 +115,14 @@ class Transport:
         shift, pull = here.shift + beats, here.pull + beats
         return replace(here, shift=shift, shift_ns=SHIFT_NS, pull=pull)._bearable()
 
-    def tapped(self, ns: int) -> "Transport":
-        """One tap: from the second on, the tempo is that of the median recent interval."""
-        if not self.taps or ns - self.taps[-1] > TAP_SILENCE_NS:
-            return replace(self, taps=(ns,))
-        if ns - self.taps[-1] < TAP_BOUNCE_NS:
+    def tapped(self, ns: int, age: int = 0) -> "Transport":
+        """One tap, `age` ns before `ns`: from the second on, their median interval is the tempo."""
+        tap = ns - age
+        if not self.taps or tap - self.taps[-1] > TAP_SILENCE_NS:
+            return replace(self, taps=(tap,))
+        if tap - self.taps[-1] < TAP_BOUNCE_NS:
             return self
-        taps = (*self.taps, ns)[-TAP_COUNT:]
+        taps = (*self.taps, tap)[-TAP_COUNT:]
         intervals = sorted(b - a for a, b in pairwise(taps))
         middle = len(intervals) // 2
         median = (intervals[middle] + intervals[~middle]) / 2

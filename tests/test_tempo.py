@@ -88,6 +88,16 @@ def test_a_beat_counts_from_when_it_was_received_and_not_from_the_frame_that_hea
     assert np.sqrt(np.mean(np.square(errors))) <= 0.003
 
 
+@pytest.mark.parametrize("fps", [24.0, 60.0])
+def test_a_tap_counts_from_when_it_was_received_too(fps: float) -> None:
+    show = perform()
+    for second in clock(123.4, 3):
+        frame = math.ceil(second * fps) / fps
+        tap = Message("tempo/tap", age_ns=ns(frame) - ns(second))
+        show = apply(show, tap, ns(frame), CUES)
+    assert show.transport.bpm == pytest.approx(123.4)
+
+
 def test_a_clock_without_jitter_is_followed_exactly() -> None:
     assert phase_error(128.0, Random(7), 0.0, 120.0) < 1e-6
 
