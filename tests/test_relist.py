@@ -603,6 +603,23 @@ def test_a_network_that_was_refused_is_tried_again_with_another_list(perform, fo
     assert asked[-1][0].name == "b.pt"
 
 
+@pytest.mark.parametrize("switch", ["freeze", "panic", "cue/hold"])
+@pytest.mark.parametrize("change", [('"a.pt"', '"c.pt"'), ('"one"', '"other"')])
+def test_it_takes_over_while_the_picture_stands_still(perform, folder, switch, change) -> None:
+    """On another network, or with the cue gone; what comes afterwards is of the new list."""
+    text = OLD.replace(*change)
+    back = ("panic/undo", ()) if switch == "panic" else (switch, (0,))
+    script = [(1.5, Message(switch, (1,))), (4.5, Message(*back))]
+    stage, asked, _ = perform("night.take", [(2.0, text)], *script, seconds=7.0)
+    assert stage.setlist.text == text
+    take = read_take(folder / "night.take")
+    (event,) = (event for event in take.events if isinstance(event, Relisted))
+    assert event.at < 4.0 * SECOND
+    the_same_again(asked, take)
+    assert asked[-1][0] == stage.setlist.cues[stage.show.voice.cue].network
+    assert not stage.show.still
+
+
 def broken(fake: Fake, second, ensemble: Ensemble) -> None:
     """Cannot be read until its file is mended, after four seconds."""
     if second() < 4.0:
