@@ -6,10 +6,9 @@ at 1280x720, and upload and composite that for a picture as large as the named n
 interval is the time between two frames at 30 a second, with the engine performing and stopped, and
 while a cue on another network is prepared, comes and fades in. For overlay see
 `live.overlay_bench`, for record `live.record_bench`, for what a desk costs `live.osc_bench`.
-osc_to_frame is the way of a message from a
-desk's socket to the first picture that obeys it: psi, which takes a new frame from the engine, and
-master, which the stage does by itself. It is sent at a random moment of a frame to the paused show,
-whose W+ then changes only because of it.
+osc_to_frame is the way of a message from a desk's socket to the first picture that obeys it: psi,
+which takes a new frame from the engine, and master, which the stage does by itself. It is sent at a
+random moment of a frame to the paused show, whose W+ then changes only because of it.
 """
 
 from __future__ import annotations

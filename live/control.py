@@ -70,8 +70,8 @@ def apply(show: Show, message: Message, at: int, programme: Programme) -> Show:
         raise ValueError(f"{message.address}: no such address")
     if known.kind == "value" and not message.args:
         return show
-    if message.address in _BEATS:
-        led, transport = _BEATS[message.address](
+    if message.address in _TIMED:
+        led, transport = _TIMED[message.address](
             (show.tempo, show.transport), message.args, at, max(message.age_ns, 0)
         )
         return replace(show, tempo=led, transport=transport)
@@ -123,12 +123,13 @@ def _beat(led: Led, args: _Args, at: int, age: int) -> Led:
     return tempo.beat(led, float(args[1]) if len(args) > 1 else None, at, age)
 
 
-_BEATS: Mapping[str, Callable[[Led, _Args, int, int], Led]] = {
+_TIMED: Mapping[str, Callable[[Led, _Args, int, int], Led]] = {
+    "tempo/tap": lambda led, args, at, age: tempo.tapped(led, at, age),
     "tempo/beat": _beat,
     "tempo/downbeat": lambda led, args, at, age: tempo.downbeat(led, at, age),
     "tempo/phase": lambda led, args, at, age: tempo.phase(led, float(args[0]), at, age),
 }
-"""What a desk's clock says: it was so when it was received, and not when the frame heard of it."""
+"""What somebody's clock or finger says: it was so when it was received, and not in this frame."""
 
 
 def _play(show: Show, args: _Args, at: int, programme: Programme) -> Show:
@@ -281,7 +282,6 @@ def _pane_actions(pane: PaneName) -> dict[str, _Action]:
 _ACTIONS: Mapping[str, _Action] = {
     "tempo/bpm": _tempo(_bpm),
     "tempo/norm": _tempo(_norm),
-    "tempo/tap": _tempo(lambda led, args, at: tempo.tapped(led, at)),
     "tempo/nudge": _tempo(lambda led, args, at: tempo.nudged(led, float(args[0]), at)),
     "tempo/mult": _tempo(lambda led, args, at: tempo.multiplied(led, float(args[0]), at)),
     "tempo/source": _tempo(lambda led, args, at: tempo.chosen(led, str(args[0]), at)),

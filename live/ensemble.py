@@ -130,6 +130,7 @@ class Ensemble:
         """
         if self._coming is None or self._coming.setlist is not setlist:
             self._coming, self.unfit = Score(setlist), None
+            self.refused.pop(self._coming.network(cue), None)  # its file may have been mended
         self._coming_cue = cue
         network = self._coming.network(cue)
         self.unfit = self.unfit or self.refused.get(network)

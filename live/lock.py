@@ -17,6 +17,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from live.transport import BEATS_A_BAR
+
 BANDWIDTH = 0.08  # of the loop's noise, in cycles a beat: jitter of 5 ms becomes one of 2 ms
 DAMPING = 1.0  # critical: an error dies away without swinging
 
@@ -92,6 +94,19 @@ def on_beat(lock: Lock, place: float, beats: float, at: int) -> tuple[Lock, Corr
     if beats < EARLY or abs(error) > GATE:
         return _doubted(lock, error, at)
     return _believed(lock, error, beats, at)
+
+
+def on_downbeat(lock: Lock, place: float, beats: float, at: int) -> tuple[Lock, Correction | None]:
+    """The same for the first beat of a bar, which may be all that is ever told.
+
+    What comes after the only one that was heard, nearer to a bar later than to a beat as the show
+    counts them, is a bar later.
+    """
+    bar_later = lock.heard == 1 and beats >= math.sqrt(BEATS_A_BAR)
+    lock, correction = on_beat(lock, place, beats, at)
+    if correction is not None and bar_later and lock.heard == 2:
+        correction = replace(correction, stretch=correction.stretch * BEATS_A_BAR)
+    return lock, correction
 
 
 def in_phase(lock: Lock, place: float, beats: float, at: int) -> tuple[Lock, Correction | None]:

@@ -25,6 +25,7 @@ from typing import NamedTuple, Self
 
 from pythonosc import osc_message, osc_message_builder
 
+from live import osc_stamps
 from live.addresses import ADDRESSES, OF_THE_STAGE, Message, Value
 from live.control import value_of
 from live.endpoint import (
@@ -176,6 +177,7 @@ class OscServer:
         self._socket = open_socket(self._listen)
         with suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SYSTEM_BUFFER)
+        osc_stamps.stamp(self._socket)
         self._listener = open_listener(self._socket)
         self._wake, self._woken = socket.socketpair()
         self._thread = threading.Thread(target=self._receive, name="osc", daemon=True)
@@ -475,8 +477,8 @@ class OscServer:
         # Windows reports here that an earlier reply reached nobody; EAGAIN is the end of what came.
         with suppress(OSError):
             for _ in range(AT_ONCE):
-                data, sender = self._socket.recvfrom(LARGEST_DATAGRAM)
-                self._queue(data, (sender[0], sender[1]))
+                data, sender, waited = osc_stamps.receive(self._socket, LARGEST_DATAGRAM)
+                self._queue(data, sender, waited)
 
     def _hear_call(self, selector: selectors.BaseSelector) -> None:
         """Somebody opens a connection. Who is not allowed hears nothing but its end."""
@@ -509,13 +511,14 @@ class OscServer:
             selector.unregister(line.socket)
             self._lines.end(line)
 
-    def _queue(self, data: bytes, sender: Sender) -> None:
+    def _queue(self, data: bytes, sender: Sender, waited: int = 0) -> None:
+        """Put what came in where the frame finds it; `waited`: ns since it reached the machine."""
         self._heard.received += 1
         if not self._is_allowed(sender[0]):
             self._heard.refused += 1
             return
-        value = self._value_in(data)
-        lost = self._inbox.put(Datagram(data, sender, time.perf_counter_ns()), value)
+        value, came = self._value_in(data), time.perf_counter_ns() - waited
+        lost = self._inbox.put(Datagram(data, sender, came), value)
         if lost is None:
             return
         if value is not None:

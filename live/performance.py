@@ -126,13 +126,7 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
             if said:
                 prompter.say(said)
         by_hand = options.resume is not None and heart is None
-        known = stamp_of(setlist.file) if by_hand else known_stamp(setlist)  # see known_stamp
-        edits = Edits(setlist.file, known)
-        closing.callback(edits.close)
-        edits.start()
-        wishes = Wishes(edits)
-        closing.callback(wishes.close)
-        wishes.start()
+        wishes = _wishes(setlist, closing, by_hand=by_hand)
         stage = Stage(
             setlist,
             ensemble,
@@ -158,10 +152,7 @@ def _perform(setlist: SetList, options: Options, prompter: Prompter, signals: _S
         if listening is not None:
             listening.begin(stage.show_time)
         if desk is not None:
-            desk.answers["fullscreen"] = lambda: (int(output.fullscreen),)
-            desk.answers["monitor"] = lambda: (output.monitor,)
-            desk.answers["network"] = lambda: (stage.network_name,)
-            desk.answers["key/seed"] = lambda: _known(stage.coming_seed())
+            _let_answer(desk, stage, output)
         signals.end = stage.end
         if heart is not None:
             closing.callback(heart.closing)  # before anything else is closed
@@ -223,6 +214,14 @@ def _desk(
     return server
 
 
+def _let_answer(desk: OscServer, stage: Stage, output: Output) -> None:
+    """Let the desk know what is asked of window and set list, and not of the show."""
+    desk.answers["fullscreen"] = lambda: (int(output.fullscreen),)
+    desk.answers["monitor"] = lambda: (output.monitor,)
+    desk.answers["network"] = lambda: (stage.network_name,)
+    desk.answers["key/seed"] = lambda: _known(stage.coming_seed())
+
+
 def _known(value: int | None) -> tuple[int, ...]:
     return () if value is None else (value,)
 
@@ -232,6 +231,20 @@ def _patch(setlist: SetList, options: Options) -> Patch:
     if options.desk is not None:
         return patch_of(setlist.osc, options.desk, Path())
     return patch_of(setlist.osc, setlist.osc.desk, setlist.file.parent)
+
+
+def _wishes(setlist: SetList, closing: ExitStack, *, by_hand: bool) -> Wishes:
+    """What is saved, or wanted by the desk, while the set list is performed.
+
+    `by_hand`: somebody resumed a take. See `known_stamp`.
+    """
+    edits = Edits(setlist.file, stamp_of(setlist.file) if by_hand else known_stamp(setlist))
+    closing.callback(edits.close)
+    edits.start()
+    wishes = Wishes(edits)
+    closing.callback(wishes.close)
+    wishes.start()
+    return wishes
 
 
 def _output(

@@ -52,13 +52,12 @@ def relisted(show: Show, before: SetList, after: SetList, at: int) -> Show:
 def _moved(voice: Voice, show: Show, was: CueFacts, cue: int, facts: CueFacts, at: int) -> Voice:
     """The voice in the new list's cue, at the beat at which it is in the path."""
     moved = replace(voice, cue=cue, since_ns=at)
-    if facts.duration != was.duration:  # rounds and rests are those of the old path
-        beat = voice.beat(show.transport, at)
-        past = beat - within(beat, was)
-        held = None if voice.held is None else voice.held - past
-        moved = replace(moved, origin=voice.origin + past, held=held)
-    if facts.ending != was.ending:
-        moved = replace(moved, arrived=False, spring=None)
+    if (facts.duration, facts.ending) != (was.duration, was.ending):
+        beat = voice.beat(show.transport, at)  # its rounds and rests are those of the old path
+        place = within(within(beat, was), facts)
+        held = None if voice.held is None else voice.held - (beat - place)
+        rests = voice.arrived and facts.ending == was.ending and place == facts.duration
+        moved = replace(moved, origin=voice.origin + (beat - place), held=held, arrived=rests)
     if facts.follow != was.follow:
         begun = voice.origin if voice.held is None else -voice.held  # see Voice.follows
         if voice.follows is not None and was.follow is not None:

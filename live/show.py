@@ -22,6 +22,7 @@ from live.slew import FULL, Ramp
 from live.tempo import Tempo, listed
 from live.transport import Transport
 
+SWINGS_NS = 1_500_000_000  # then a swing is smaller than a tenth of the step that began it
 MOST_FADES = 7  # under way at once; a desk that floods with cues loses the oldest
 
 
@@ -278,10 +279,10 @@ def _arrive(show: Show, at: int, programme: Programme) -> Show:
     facts = programme[voice.cue]
     if facts.ending == "spring":
         return replace(show, voice=_sprung(voice, show, at))
+    waited = voice.glide is not None and voice.glide.near_ns == at
     end = voice.origin + facts.duration
-    if voice.glide is not None and voice.glide.near_ns == at:  # that was waited for
-        end = show.transport.beat_at(at)
-    return enter(show, voice.cue + 1, end, at, programme)
+    origin = show.transport.beat_at(at) if waited else _since(voice, end, show.transport, at)
+    return enter(show, voice.cue + 1, origin, at, programme)
 
 
 def _follow(voice: Voice, transport: Transport, programme: Programme) -> int | None:
@@ -293,9 +294,22 @@ def _follow(voice: Voice, transport: Transport, programme: Programme) -> int | N
 
 
 def _follow_on(show: Show, at: int, programme: Programme) -> Show:
-    assert show.voice.follows is not None
-    return enter(show, show.voice.cue + 1, show.voice.follows, at, programme)
+    voice = show.voice
+    assert voice.follows is not None
+    origin = _since(voice, voice.follows, show.transport, at)
+    return enter(show, voice.cue + 1, origin, at, programme)
+
+
+def _since(voice: Voice, beat: float, transport: Transport, at: int) -> float:
+    """From which beat of the transport the cue after a voice counts, which goes at `beat`.
+
+    Where that was long ago when it became so, in a set list that was saved, it counts from now.
+    """
+    return transport.beat_at(at) if at == voice.since_ns else beat
 
 
 def _sprung(voice: Voice, show: Show, at: int) -> Voice:
+    """The voice past its end. A swing that goes on is not begun anew: that would be a step."""
+    if voice.spring is not None and at - voice.spring.start_ns < SWINGS_NS:
+        return replace(voice, arrived=True)
     return replace(voice, arrived=True, spring=Spring(at, show.transport.beats_per_second))

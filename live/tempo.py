@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
-from live.lock import KNOWN, SAME, Correction, Lock, in_phase, on_beat
+from live.lock import KNOWN, SAME, Correction, Lock, in_phase, on_beat, on_downbeat
 from live.transport import BEATS_A_BAR, TAP_SILENCE_NS, Transport
 
 Source: TypeAlias = Literal["internal", "tap", "osc"]
@@ -62,7 +62,7 @@ def said(led: Led, bpm: float, at: int) -> Led:
     tempo, transport = led
     if tempo.alone in ("tap", "osc") or tempo.follows_clock(transport.bpm, at):
         return replace(tempo, waiting=bpm), transport
-    tempo = replace(tempo, source="internal", waiting=None, lock=Lock())
+    tempo = replace(tempo, source="internal", waiting=None, lock=Lock(), ahead=0.0)
     return tempo, transport.with_bpm(bpm, at)
 
 
@@ -83,16 +83,16 @@ def multiplied(led: Led, factor: float, at: int) -> Led:
     return tempo, transport.multiplied(factor, at)
 
 
-def tapped(led: Led, at: int) -> Led:
-    """One tap; ValueError while a clock leads, or another source alone."""
+def tapped(led: Led, at: int, age: int = 0) -> Led:
+    """One tap, `age` ns before `at`; ValueError while a clock leads, or another source alone."""
     tempo, transport = led
     if tempo.follows_clock(transport.bpm, at):
         raise ValueError(_CLOCK_LEADS)
     if tempo.alone in ("internal", "osc"):
         raise ValueError(f"tempo/source is {tempo.alone}: nobody else leads")
-    transport = transport.tapped(at)
+    transport = transport.tapped(at, age)
     if len(transport.taps) > 1:  # one is no tempo
-        tempo = replace(tempo, source="tap", waiting=None, lock=Lock())
+        tempo = replace(tempo, source="tap", waiting=None, lock=Lock(), ahead=0.0)
     return tempo, transport
 
 
@@ -138,7 +138,7 @@ def phase(led: Led, part: float, at: int, age: int = 0) -> Led:
 
 def downbeat(led: Led, at: int, age: int = 0) -> Led:
     """A desk's beat was then, and a bar of four began with it."""
-    tempo, transport = _heard(led, on_beat, 0.0, at, age)
+    tempo, transport = _heard(led, on_downbeat, 0.0, at, age)
     believed = (at - age - tempo.lock.ns) * transport.bpm < SAME * 60e9
     if tempo.source != "osc" or not _runs(transport) or not believed:
         return tempo, transport

@@ -14,7 +14,7 @@ SPEED_LIMIT = 8.0
 SPEED_LEAST = 1e-6  # below it is 0: a grid of such steps has more of them than floats can count
 
 SHIFT_NS = 250_000_000  # a nudge is spread over this time, like a finger on a turntable
-PULL = 0.5  # of the beat's own speed: a pull is spread so that it adds or takes no more
+PULL = 0.5  # of the beat's own speed: pulls are spread so that they add or take no more
 BEATS_A_BAR = 4
 
 TAP_SILENCE_NS = 2_000_000_000  # a longer pause starts a new series of taps
@@ -37,6 +37,7 @@ class Transport:
         anchor_beat: the beat at that time.
         shift: beats that are added evenly after the anchor, also when paused...
         shift_ns: ...over this time.
+        pull: as much of the shift is a pull, which a beat that stands still is not moved by.
         taps: times of the present series of taps.
     """
 
@@ -47,6 +48,7 @@ class Transport:
     anchor_beat: float = 0.0
     shift: float = 0.0
     shift_ns: int = SHIFT_NS
+    pull: float = 0.0
     taps: tuple[int, ...] = ()
 
     @property
@@ -76,12 +78,13 @@ class Transport:
 
     def with_bpm(self, bpm: float, ns: int) -> "Transport":
         """Another tempo from `ns` on, kept within 20 to 300."""
-        return replace(self.anchored(ns), bpm=min(max(bpm, BPM_LOW), BPM_HIGH))
+        return replace(self.anchored(ns), bpm=min(max(bpm, BPM_LOW), BPM_HIGH))._bearable()
 
     def with_speed(self, speed: float, ns: int) -> "Transport":
         """Another speed from `ns` on, kept within -8 to 8; next to nothing is nothing."""
         speed = min(max(speed, -SPEED_LIMIT), SPEED_LIMIT)
-        return replace(self.anchored(ns), speed=speed if abs(speed) >= SPEED_LEAST else 0.0)
+        speed = speed if abs(speed) >= SPEED_LEAST else 0.0
+        return replace(self.anchored(ns), speed=speed)._bearable()
 
     def play(self, ns: int) -> "Transport":
         """Let the beat run."""
@@ -89,7 +92,7 @@ class Transport:
 
     def pause(self, ns: int) -> "Transport":
         """Stop the beat where it is."""
-        return replace(self.anchored(ns), playing=False)
+        return replace(self.anchored(ns), playing=False)._bearable()
 
     def multiplied(self, factor: float, ns: int) -> "Transport":
         """The tempo times `factor` (2 double, 0.5 half); ValueError if that leaves 20 to 300.
@@ -102,24 +105,24 @@ class Transport:
         return self.with_bpm(bpm, ns)
 
     def nudged(self, beats: float, ns: int) -> "Transport":
-        """Forwards (or back) by `beats`, spread over a quarter of a second."""
+        """Forwards (or back) by `beats`, spread over a quarter of a second, or a pull's time."""
         here = self.anchored(ns)
-        return replace(here, shift=here.shift + beats, shift_ns=SHIFT_NS)
+        return replace(here, shift=here.shift + beats, shift_ns=SHIFT_NS)._bearable()
 
     def pulled(self, beats: float, ns: int) -> "Transport":
         """The same, but never faster than the beat can bear: it slows down, and does not turn."""
         here = self.anchored(ns)
-        shift, rate = here.shift + beats, PULL * abs(self._rate)
-        spread = SHIFT_NS if rate == 0.0 else max(SHIFT_NS, math.ceil(abs(shift) / rate))
-        return replace(here, shift=shift, shift_ns=spread)
+        shift, pull = here.shift + beats, here.pull + beats
+        return replace(here, shift=shift, shift_ns=SHIFT_NS, pull=pull)._bearable()
 
-    def tapped(self, ns: int) -> "Transport":
-        """One tap: from the second on, the tempo is that of the median recent interval."""
-        if not self.taps or ns - self.taps[-1] > TAP_SILENCE_NS:
-            return replace(self, taps=(ns,))
-        if ns - self.taps[-1] < TAP_BOUNCE_NS:
+    def tapped(self, ns: int, age: int = 0) -> "Transport":
+        """One tap, `age` ns before `ns`: from the second on, their median interval is the tempo."""
+        tap = ns - age
+        if not self.taps or tap - self.taps[-1] > TAP_SILENCE_NS:
+            return replace(self, taps=(tap,))
+        if tap - self.taps[-1] < TAP_BOUNCE_NS:
             return self
-        taps = (*self.taps, ns)[-TAP_COUNT:]
+        taps = (*self.taps, tap)[-TAP_COUNT:]
         intervals = sorted(b - a for a, b in pairwise(taps))
         middle = len(intervals) // 2
         median = (intervals[middle] + intervals[~middle]) / 2
@@ -129,10 +132,21 @@ class Transport:
         """The same course, told from `ns`."""
         elapsed = ns - self.anchor_ns
         if elapsed >= self.shift_ns:
-            return replace(self, anchor_ns=ns, anchor_beat=self.beat_at(ns), shift=0.0)
+            return replace(self, anchor_ns=ns, anchor_beat=self.beat_at(ns), shift=0.0, pull=0.0)
         rest = self.shift_ns - elapsed
-        shift = self.shift * (rest / self.shift_ns)
-        return replace(self, anchor_ns=ns, anchor_beat=self.beat_at(ns), shift=shift, shift_ns=rest)
+        here = replace(self, anchor_ns=ns, anchor_beat=self.beat_at(ns), shift_ns=rest)
+        share = rest / self.shift_ns
+        return replace(here, shift=self.shift * share, pull=self.pull * share)
+
+    def _bearable(self) -> "Transport":
+        """With a pull spread so that the beat, as fast as it now is, does not turn."""
+        if not self.pull:
+            return self
+        rate = PULL * abs(self._rate)
+        if rate == 0.0:
+            return replace(self, shift=self.shift - self.pull, pull=0.0)
+        spread = max(self.shift_ns, math.ceil(abs(self.shift) / rate))
+        return replace(self, shift_ns=spread)
 
     @property
     def _rate(self) -> float:

@@ -134,6 +134,18 @@ def test_scrubbing_leaves_a_spring_that_swings_without_a_step() -> None:
     assert show.voice.beat(show.transport, at) == pytest.approx(8.0)  # the path was at its end
 
 
+def test_a_swing_that_goes_on_is_not_begun_anew_where_the_end_is_passed_again() -> None:
+    """That would be a step of the picture."""
+    show = after(opening(cue=2), (8.2, "position", 0.995))
+    swinging = show.voice.spring
+    assert swinging is not None
+    again = advance(show, 9 * SECOND, CUES)
+    assert again.voice.arrived
+    assert again.voice.spring == swinging
+    later = after(again, (12.0, "position", 0.9))
+    assert advance(later, 14 * SECOND, CUES).voice.spring != swinging
+
+
 @given(st.floats(0, 1), st.floats(0, 1), st.integers(1, 2 * SECOND))
 def test_direct_is_there_at_once(first: float, then: float, wait: int) -> None:
     assume(first != then)

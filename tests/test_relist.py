@@ -192,6 +192,59 @@ def test_a_follow_that_is_new_counts_what_was_played(
     assert cues == [0, 1]
 
 
+def cues(*endings: str, beats: float = 4) -> str:
+    """A set list of cues of so many beats that end so."""
+    return "\n".join(
+        f'[[cue]]\nname = "cue {n}"\nnetwork = "a.pt"\nkeys = [{{seed = 1}}, {{seed = 2}}]\n'
+        f"beats = {beats}\nending = {ending}"
+        for n, ending in enumerate(endings)
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (cues('"next"'), cues('"next"', '"next"', '"hold"')),  # a cue more, after the last
+        (cues('"hold"', '"hold"', '"hold"'), cues('"next"', '"next"', '"hold"')),
+        (cues('"next"', '"next"', '"hold"', beats=90), cues('"next"', '"next"', '"hold"')),
+        (
+            cues('"loop"', '"loop"', '"hold"'),
+            cues('"loop"\nfollow = 4', '"loop"\nfollow = 4', '"hold"'),
+        ),
+    ],
+)
+def test_a_cue_whose_end_is_long_past_goes_on_to_the_next_and_no_further(
+    folder: Path, before: str, after: str
+) -> None:
+    old, new = written(folder, before), written(folder, after)
+    facts, at = programme(new), 40 * SECOND  # 80 beats
+    show = relisted(playing(old), old, new, at)
+    show = apply(show, Message("ping"), at, facts)
+    assert (show.voice.cue, show.voice.beat(show.transport, at)) == (1, 0.0)
+    later = apply(show, Message("ping"), at + round(1.9 * SECOND), facts)
+    assert later.voice == show.voice
+
+
+def test_a_swing_goes_on_in_another_list(folder: Path) -> None:
+    old, new = written(folder, cues('"spring"')), written(folder, cues('"hold"'))
+    at = round(2.3 * SECOND)
+    show = playing(old, (2.3, Message("ping")))
+    (before,), (after,) = show.readings(at), relisted(show, old, new, at).readings(at)
+    assert before.spring is not None
+    assert (after.spring, after.beat) == (before.spring, 4.0)
+
+
+def test_a_cue_that_rests_at_its_end_springs_again_only_at_a_later_one(folder: Path) -> None:
+    old = written(folder, cues('"spring"'))
+    show = playing(old, (9.0, Message("ping")))
+    for beats, springs in ((3, False), (6, True)):
+        new = written(folder, cues('"spring"', beats=beats))
+        after = apply(
+            relisted(show, old, new, 9 * SECOND), Message("ping"), 12 * SECOND, programme(new)
+        )
+        assert (after.voice.spring != show.voice.spring) == springs
+
+
 moves = st.lists(
     st.tuples(
         st.integers(0, 12 * SECOND),
@@ -548,6 +601,46 @@ def test_a_network_that_was_refused_is_tried_again_with_another_list(perform, fo
     stage, asked, _ = perform("night.take", [(2.0, OLD)], script, text=text, seconds=8.0)
     assert stage.ensemble.refused == {}
     assert asked[-1][0].name == "b.pt"
+
+
+@pytest.mark.parametrize("switch", ["freeze", "panic", "cue/hold"])
+@pytest.mark.parametrize("change", [('"a.pt"', '"c.pt"'), ('"one"', '"other"')])
+def test_it_takes_over_while_the_picture_stands_still(perform, folder, switch, change) -> None:
+    """On another network, or with the cue gone; what comes afterwards is of the new list."""
+    text = OLD.replace(*change)
+    back = ("panic/undo", ()) if switch == "panic" else (switch, (0,))
+    script = [(1.5, Message(switch, (1,))), (4.5, Message(*back))]
+    stage, asked, _ = perform("night.take", [(2.0, text)], *script, seconds=7.0)
+    assert stage.setlist.text == text
+    take = read_take(folder / "night.take")
+    (event,) = (event for event in take.events if isinstance(event, Relisted))
+    assert event.at < 4.0 * SECOND
+    the_same_again(asked, take)
+    assert asked[-1][0] == stage.setlist.cues[stage.show.voice.cue].network
+    assert not stage.show.still
+
+
+def broken(fake: Fake, second, ensemble: Ensemble) -> None:
+    """Cannot be read until its file is mended, after four seconds."""
+    if second() < 4.0:
+        fake.facts, fake.refusal = None, "b.pt: is broken"
+
+
+def test_a_network_that_was_refused_is_tried_again_while_its_cue_is_due(perform, folder) -> None:
+    """Somebody mends its file, and saves the list to have it tried again."""
+    text = OLD.replace("seed = 5", "seed = 6")
+    stage, asked, words = perform(
+        "night.take",
+        [(3.0, text), (5.0, text + "\n")],
+        (1.0, Message("cue/go", ("two",))),
+        odd={"b.pt": broken},
+        seconds=8.0,
+    )
+    assert words.count("the set list stays as it was: b.pt: is broken") == 1
+    assert stage.setlist.text == text + "\n"
+    assert stage.ensemble.refused == {}
+    assert asked[-1][0].name == "b.pt"
+    the_same_again(asked, read_take(folder / "night.take"))
 
 
 def test_a_paused_show_does_not_wait_for_a_beat(perform, folder) -> None:

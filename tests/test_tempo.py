@@ -88,6 +88,16 @@ def test_a_beat_counts_from_when_it_was_received_and_not_from_the_frame_that_hea
     assert np.sqrt(np.mean(np.square(errors))) <= 0.003
 
 
+@pytest.mark.parametrize("fps", [24.0, 60.0])
+def test_a_tap_counts_from_when_it_was_received_too(fps: float) -> None:
+    show = perform()
+    for second in clock(123.4, 3):
+        frame = math.ceil(second * fps) / fps
+        tap = Message("tempo/tap", age_ns=ns(frame) - ns(second))
+        show = apply(show, tap, ns(frame), CUES)
+    assert show.transport.bpm == pytest.approx(123.4)
+
+
 def test_a_clock_without_jitter_is_followed_exactly() -> None:
     assert phase_error(128.0, Random(7), 0.0, 120.0) < 1e-6
 
@@ -223,6 +233,21 @@ def test_a_downbeat_among_beats_moves_by_whole_ones() -> None:
     assert again[1].bpm == pytest.approx(120.0, rel=1e-3)
 
 
+@pytest.mark.parametrize("bpm", [92.0, 128.0, 170.0])
+def test_who_tells_nothing_but_downbeats_is_followed_too(bpm: float) -> None:
+    """As somebody does who presses a button at every bar: the tempo is no quarter of it."""
+    led = fresh(120.0)
+    for second in clock(bpm / 4, 5):
+        led = tempo.downbeat(led, ns(second))
+    assert led[1].bpm == pytest.approx(bpm)
+    later = 1.0 + 60 / bpm * 24
+    assert off(led, bpm, 1.0, [later])[0] == pytest.approx(0.0, abs=1e-3)
+    bar = led[1].beat_at(ns(later)) / 4
+    assert bar == pytest.approx(round(bar), abs=1e-3)
+    twice = tempo.downbeat(tempo.beat(fresh(120.0), None, ns(1.0)), ns(1.0 + 60 / bpm))
+    assert twice[1].bpm == pytest.approx(bpm)  # after a beat it is the next
+
+
 def test_nobody_is_pulled_who_stands_still() -> None:
     for led in (fresh(60.0, anchor_beat=3.4, playing=False), fresh(60.0, speed=0.0)):
         for act in (lambda x: tempo.beat(x, None, 0), lambda x: tempo.phase(x, 0.5, 0)):
@@ -325,6 +350,16 @@ def test_a_nudge_stays_while_a_clock_leads() -> None:
         show = apply(show, message, ns(second), CUES)
     led = (show.tempo, show.transport)
     assert off(led, 128.0, 1.0, [30.0])[0] == pytest.approx(0.1 * 60 / 128, abs=1e-4)
+
+
+@pytest.mark.parametrize("other", [[BPM], [Message("tempo/tap")] * 2])
+def test_a_nudge_ends_with_the_clock_it_was_made_for(other: list[Message]) -> None:
+    nudged = (10.0, Message("tempo/nudge", (0.3,)))
+    taken = [(20.0 + 0.6 * n, message) for n, message in enumerate(other)]
+    again = beats(20, since=40.0)
+    show = perform(*beats(20), nudged, *taken, *again)
+    led = (show.tempo, show.transport)
+    assert off(led, 128.0, 40.0, [60.0])[0] == pytest.approx(0.0, abs=1e-4)
 
 
 def test_a_tempo_that_comes_with_a_beat_is_taken_at_once() -> None:

@@ -170,6 +170,39 @@ def test_a_pull_slows_the_beat_down_and_never_turns_it(
     assert transport.beat_at(end) == pytest.approx(expected, rel=1e-9, abs=1e-6)
 
 
+pulls = st.one_of(
+    st.floats(-4, 4).map(lambda beats: lambda t, ns: t.pulled(beats, ns)),
+    st.floats(20, 300).map(lambda bpm: lambda t, ns: t.with_bpm(bpm, ns)),
+    st.floats(0, 8).map(lambda speed: lambda t, ns: t.with_speed(speed, ns)),
+    st.just(lambda t, ns: t.play(ns)),
+    st.just(lambda t, ns: t.pause(ns)),
+)
+
+
+@given(st.lists(st.tuples(st.integers(1, 2 * SECOND), pulls), max_size=12))
+def test_whatever_happens_during_a_pull_the_beat_does_not_turn(
+    script: list[tuple[int, Operation]],
+) -> None:
+    transport, now = Transport(bpm=120.0), 0
+    for wait, operate in script:
+        transport = operate(transport, now)
+        before = transport.beat_at(now)
+        for n in range(1, 11):
+            beat = transport.beat_at(now + wait * n // 10)
+            assert beat >= before - 1e-9
+            assert beat <= before + 1e-9 or transport.beats_per_second
+            before = beat
+        now += wait
+
+
+def test_a_nudge_does_not_hurry_a_pull() -> None:
+    pulled = Transport(bpm=60.0).pulled(-2.0, 0)  # half as fast for four seconds
+    nudged = pulled.nudged(0.5, SECOND)
+    beats = [nudged.beat_at(SECOND + SECOND * n // 20) for n in range(80)]
+    assert beats == sorted(beats)
+    assert nudged.beat_at(9 * SECOND) == pytest.approx(7.5)
+
+
 def test_what_is_told_again_takes_the_same_course() -> None:
     transport = Transport(bpm=97.3).nudged(1.5, 0)
     again = transport.anchored(SHIFT_NS // 3).anchored(SHIFT_NS // 2)
