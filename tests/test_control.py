@@ -483,7 +483,7 @@ def test_a_question_is_answered_with_what_was_set(address: str, args: tuple[floa
 def test_every_address_is_obeyed_and_every_value_told() -> None:
     for address in ADDRESSES.values():
         args = [
-            argument.choices[-1] if argument.choices else 1.0
+            argument.choices[-1] if argument.choices else "b" if argument.kind == "text" else 1.0
             for argument in address.arguments
             if not argument.optional
         ]
