@@ -32,9 +32,12 @@ class Hall:
         self.at = self.at + SECOND // 60 if at is None else round(at * SECOND)
         for datagram in datagrams:
             self.server._queue(datagram, (who, 40000))
-        for told in self.server.messages(self.show, self.at, PROGRAMME):
-            self.told.append((self.at, told))
-            self.show = apply(self.show, told, self.at, PROGRAMME)
+        waiting = True
+        while waiting:  # a busy machine may not read all in a frame's time for it
+            for told in self.server.messages(self.show, self.at, PROGRAMME):
+                self.told.append((self.at, told))
+                self.show = apply(self.show, told, self.at, PROGRAMME)
+            waiting = self.server.wait(0)
 
     def psi(self, at: float) -> float:
         return self.show.psi.at(round(at * SECOND))
