@@ -260,6 +260,7 @@ class Stage:
         self._seconds = seconds
         self._ends: int | None = None  # show time
         self._fresh: int | None = None  # show time of the picture taken in this turn
+        self._taken: dict[Path, Frame] = {}  # in this turn, of each network the newest
         self.last_frame: Frame | None = None  # what the newest picture was made of
         self.presented_at = self._began  # clock
 
@@ -278,6 +279,7 @@ class Stage:
         """
         self._turns += 1
         self._fresh = None
+        self._taken.clear()
         self._steps(
             self._hear,  # keys and desk become messages, and messages the show's new state
             self._tend,  # engines that died are replaced, the next cue's engine is warmed up
@@ -445,8 +447,10 @@ class Stage:
         if not self._frame_paths.bring(source, frame, picture, self.scene.mixed_for):
             return
         self.scene.pictures[network] = picture
-        self.statistics.frame_taken(frame)
-        self._captions.taken(network, header.show_time, frame.ws, self.statistics.generated)
+        # Counted once it is presented: another may still come in this turn and take its place.
+        self._taken[network] = frame
+        number = self.statistics.generated + len(self._taken)
+        self._captions.taken(network, header.show_time, frame.ws, number)
         if network == self._network(self.show.voice.cue):
             self._fresh = header.show_time
             self.last_frame = frame
@@ -498,6 +502,8 @@ class Stage:
         lateness = None if self._fresh is None else self.show_time(now) - self._fresh
         if lateness is not None:
             self._outlook.corrected(lateness)
+        for frame in self._taken.values():
+            self.statistics.frame_taken(frame)
         divisor = self._cadence.divisor
         self.statistics.frame_presented(now, lateness, work, divisor)
         self._prompt(now)

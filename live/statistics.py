@@ -55,7 +55,7 @@ class Statistics:
         self._window_at = now
 
     def frame_taken(self, frame: Frame) -> None:
-        """A new frame came from an engine."""
+        """A new frame of an engine is in the picture that is presented next."""
         self.generated += 1
         self._sizes[frame.header.width] += 1
         self._engine_ms.add((frame.header.finished - frame.header.started) / 1e6)

@@ -110,7 +110,8 @@ def made_of(stage, overlay):
 
     def watched(source, frame, at):
         use(source, frame, at)
-        seen[stage.statistics.generated] = (frame.ws.copy(), frame.header.show_time)
+        number = stage.statistics.generated + len(stage._taken)
+        seen[number] = (frame.ws.copy(), frame.header.show_time)
 
     stage._use = watched
     return seen

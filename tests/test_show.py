@@ -130,9 +130,7 @@ def test_a_headless_show_is_recorded_and_accounted_for(tmp_path):
     assert len(stats["network"]["sha256"]) == 64
     assert stats["frame_path"] == "host"
     frames = stats["frames"]
-    assert frames["presented"] > 24
-    # One frame may come while another that was taken in the same turn has not been shown yet.
-    assert 0 <= frames["generated"] + frames["repeated"] - frames["presented"] <= 2
+    assert frames["presented"] == frames["generated"] + frames["repeated"] > 24
     assert stats["seconds"] == pytest.approx(4, abs=0.3)
     assert stats["engine_restarts"] == stats["stage_faults"] == 0
     assert stats["engine_outages"] == []

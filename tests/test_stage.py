@@ -12,7 +12,7 @@ import pytest
 from engine.errors import UserError
 from live.addresses import Message
 from live.app import SECOND, Stage
-from live.cadence import Orders, budget
+from live.cadence import Cadence, Orders, budget
 from live.clock import FakeClock
 from live.control import advance
 from live.ensemble import Ensemble
@@ -424,6 +424,21 @@ def test_statistics_count_what_was_presented(perform):
     assert frames["presented"] / summary["seconds"] == pytest.approx(60, rel=0.02)
     assert summary["present_interval_ms"]["p50"] == pytest.approx(1000 / 60, rel=0.01)
     assert summary["network"]["name"] == Path(fakes[0].network).name
+
+
+def test_a_frame_that_another_replaces_before_it_is_seen_is_not_counted(perform, monkeypatch):
+    """An engine that catches up may finish two in a turn: before asking, and while it waits."""
+    monkeypatch.setattr(Cadence, "takes_before_asking", property(lambda self: True))
+    monkeypatch.setattr(Orders, "due", lambda self, turn, latency: True)
+    stage, fakes = perform()
+    stage.turn()
+    latest = fakes[0].latest
+    monkeypatch.setattr(fakes[0], "latest", lambda: fakes[0].ask(fakes[0].asked[-1]) or latest())
+    for _ in range(20):
+        stage.turn()
+    counted = stage.statistics
+    assert counted.presented == counted.generated + counted.repeated >= 20
+    assert stage.faults.count == 0
 
 
 def test_after_a_freeze_the_picture_is_of_now(perform):
