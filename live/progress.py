@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from threading import Lock
-from typing import TextIO
+from typing import Self, TextIO
 
 from rich.console import Console
 from rich.progress import (
@@ -78,83 +78,8 @@ class Frames:
         return (self._done - self._first) / elapsed if elapsed > 0 else 0.0
 
 
-class Steps:
-    """How searches for W+ go: an `engine.projection.options.Report`; use as a context."""
-
-    def __init__(
-        self,
-        stopped: Callable[[], bool],
-        stream: TextIO,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """stopped: whether the user wants to end it."""
-        self.stopped = stopped
-        self._stream, self._clock = stream, clock
-        self._told = self._began = clock()
-        self._first = self._left = 0
-        self._names = ""
-        self._console = Console(file=stream)
-        self._bar: Progress | None = None
-
-    def __enter__(self) -> Steps:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end()
-
-    def say(self, line: str) -> None:
-        """A line above the bar."""
-        self._end()
-        self._stream.write(f"{one_line(line)}\n")
-        self._stream.flush()
-
-    def failed(self, line: str) -> None:
-        """The same, of a photo that cannot be projected."""
-        self.say(f"anthesis: {line}")
-
-    def begins(self, names: Sequence[str], left: int) -> None:
-        """A bar for these photos."""
-        self._end()
-        self._names = one_line(", ".join(names))
-        self._told = self._began = self._clock()
-        self._first = self._left = left
-        if self._stream.isatty() and left:
-            self._bar = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                TextColumn("step {task.completed} of {task.total} · loss {task.fields[loss]}"),
-                TimeRemainingColumn(compact=True),
-                TextColumn("left"),
-                console=self._console,
-                transient=True,
-            )
-            self._task = self._bar.add_task(_short(self._names), total=left, loss="")
-            self._bar.start()
-
-    def stepped(self, loss: float, left: int) -> None:
-        """One step more. Of those that were left, a plateau may have struck out many."""
-        self._left = left
-        done = self._first - left
-        if self._bar is not None:
-            self._bar.update(self._task, completed=done, loss=f"{loss:.4f}")
-        elif self._clock() - self._told >= EVERY_S:
-            self._told = self._clock()
-            # A step that led back to the best so far does not count.
-            remaining = left * (self._told - self._began) / max(done, 1)
-            self._stream.write(
-                f"{_short(self._names)}: step {done} of {self._first}, loss {loss:.4f}, "
-                f"{_minutes(remaining)} left\n"
-            )
-            self._stream.flush()
-
-    def _end(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
-
-class Training:
-    """How a training goes: an `engine.training.options.Report`; use as a context."""
+class _Bar:
+    """A bar that comes and goes, and lines above it; use as a context."""
 
     def __init__(
         self,
@@ -168,7 +93,7 @@ class Training:
         self._told = clock()
         self._bar: Progress | None = None
 
-    def __enter__(self) -> Training:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -177,8 +102,63 @@ class Training:
     def say(self, line: str) -> None:
         """A line above the bar."""
         self._end()
-        self._stream.write(f"{line}\n")
+        self._stream.write(f"{one_line(line)}\n")
         self._stream.flush()
+
+    def _end(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+class Steps(_Bar):
+    """How searches for W+ go: an `engine.projection.options.Report`; use as a context."""
+
+    _names = ""
+    _first = 0  # steps, when the bar began
+    _began = 0.0
+
+    def failed(self, line: str) -> None:
+        """The same, of a photo that cannot be projected."""
+        self.say(f"anthesis: {line}")
+
+    def begins(self, names: Sequence[str], left: int) -> None:
+        """A bar for these photos."""
+        self._end()
+        self._names = one_line(", ".join(names))
+        self._told = self._began = self._clock()
+        self._first = left
+        if self._stream.isatty() and left:
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                TextColumn("step {task.completed} of {task.total} · loss {task.fields[loss]}"),
+                TimeRemainingColumn(compact=True),
+                TextColumn("left"),
+                console=Console(file=self._stream),
+                transient=True,
+            )
+            self._task = self._bar.add_task(_short(self._names), total=left, loss="")
+            self._bar.start()
+
+    def stepped(self, loss: float, left: int) -> None:
+        """One step more. Of those that were left, a plateau may have struck out many."""
+        done = self._first - left
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, loss=f"{loss:.4f}")
+        elif self._clock() - self._told >= EVERY_S:
+            self._told = self._clock()
+            # A step that led back to the best so far does not count.
+            remaining = left * (self._told - self._began) / max(done, 1)
+            self._stream.write(
+                f"{_short(self._names)}: step {done} of {self._first}, loss {loss:.4f}, "
+                f"{_minutes(remaining)} left\n"
+            )
+            self._stream.flush()
+
+
+class Training(_Bar):
+    """How a training goes: an `engine.training.options.Report`; use as a context."""
 
     def went(self, progress: Gone) -> None:
         """A few steps more."""
@@ -198,11 +178,6 @@ class Training:
             self._task = self._bar.add_task("", total=1.0 if progress.share else None)
             self._bar.start()
         self._bar.update(self._task, completed=progress.share, description=_in_words(progress))
-
-    def _end(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
 
 
 class Bytes:
