@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -20,28 +21,15 @@ def _device(name: str) -> str:
     return name
 
 
-def _overlay(name: str | None) -> str | None:
-    if name is not None and name not in NAMES:
-        raise typer.BadParameter(f"{name!r}: overlays are {', '.join(NAMES)}")
-    return name
+def one_of(*names: str) -> Callable[[str | None], str | None]:
+    """The check of an option that is one of these words, or not given."""
 
+    def check(name: str | None) -> str | None:
+        if name is not None and name not in names:
+            raise typer.BadParameter(f"{name!r}: it is one of {', '.join(names)}")
+        return name
 
-def _codec(name: str | None) -> str | None:
-    if name is not None and name not in CODECS:
-        raise typer.BadParameter(f"{name!r}: codecs are {', '.join(CODECS)}")
-    return name
-
-
-def _chroma(name: str | None) -> str | None:
-    if name not in (None, "420", "444"):
-        raise typer.BadParameter(f"{name!r}: it is 420 or 444")
-    return name
-
-
-def _tap(name: str) -> str:
-    if name not in TAPS:
-        raise typer.BadParameter(f"{name!r}: it is one of {', '.join(TAPS)}")
-    return name
+    return check
 
 
 def finite(value: float | list[float] | None) -> float | list[float] | None:
@@ -63,12 +51,18 @@ Device: TypeAlias = Annotated[
 Codec: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        metavar="|".join(CODECS), callback=_codec, help="Of the film; by its name's ending if none."
+        metavar="|".join(CODECS),
+        callback=one_of(*CODECS),
+        help="Of the film; by its name's ending if none.",
     ),
 ]
 Chroma: TypeAlias = Annotated[
     str | None,
-    typer.Option(metavar="420|444", callback=_chroma, help="Colour resolution of H.264 and HEVC."),
+    typer.Option(
+        metavar="420|444",
+        callback=one_of("420", "444"),
+        help="Colour resolution of H.264 and HEVC.",
+    ),
 ]
 Overwrite: TypeAlias = Annotated[
     bool, typer.Option("--overwrite", help="Take the place of a film that is there.")
@@ -117,7 +111,7 @@ Cue: TypeAlias = Annotated[
 Overlay: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        metavar="|".join(NAMES), callback=_overlay, help="What is over the picture at first."
+        metavar="|".join(NAMES), callback=one_of(*NAMES), help="What is over the picture at first."
     ),
 ]
 Record: TypeAlias = Annotated[
@@ -128,7 +122,7 @@ Tap: TypeAlias = Annotated[
     str,
     typer.Option(
         metavar="program|picture|output",
-        callback=_tap,
+        callback=one_of(*TAPS),
         help="What is recorded: with the overlay, without, or as the output shows it.",
     ),
 ]
@@ -223,7 +217,9 @@ Stills: TypeAlias = Annotated[
 FilmOverlay: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        metavar="|".join(NAMES), callback=_overlay, help="Over all of it, not as the show says."
+        metavar="|".join(NAMES),
+        callback=one_of(*NAMES),
+        help="Over all of it, not as the show says.",
     ),
 ]
 Workers: TypeAlias = Annotated[

@@ -10,20 +10,8 @@ import typer
 
 from engine.projection.options import ALIGNS, Align, InterruptedSearchError, Loss, Options
 from engine.projection.presets import PRESETS
-from live.cli_options import Device
+from live.cli_options import Device, one_of
 from live.setlist import NETWORKS
-
-
-def _one_of(*names: str) -> object:
-    """A check that an option is one of these words."""
-
-    def check(name: str | None) -> str | None:
-        if name is not None and name not in names:
-            raise typer.BadParameter(f"{name!r}: it is one of {', '.join(names)}")
-        return name
-
-    return check
-
 
 Photos: TypeAlias = Annotated[
     list[Path], typer.Argument(metavar="PHOTO...", help="Pictures of any usual kind.")
@@ -42,7 +30,7 @@ PresetName: TypeAlias = Annotated[
     str,
     typer.Option(
         metavar="|".join(PRESETS),
-        callback=_one_of(*PRESETS),
+        callback=one_of(*PRESETS),
         help="best finds more in half the steps; video is how the music video's faces were found.",
     ),
 ]
@@ -56,7 +44,7 @@ LossName: TypeAlias = Annotated[
     str,
     typer.Option(
         metavar="vgg|mse",
-        callback=_one_of("vgg", "mse"),
+        callback=one_of("vgg", "mse"),
         help="Likeness to the eye by VGG16 beside the pixels, or the pixels alone.",
     ),
 ]
@@ -77,7 +65,7 @@ AlignName: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="|".join(ALIGNS),
-        callback=_one_of(*ALIGNS),
+        callback=one_of(*ALIGNS),
         help="Cut out a face as FFHQ has them, or the square in the middle (so for the flowers).",
     ),
 ]
