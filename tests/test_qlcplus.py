@@ -91,6 +91,8 @@ def test_qlcplus_drives_a_show_through_its_desk_file(tmp_path: Path) -> None:
     told = Counter(message.address for message in heard)
     for level, low, high in (("master", 0.5, 1.0), ("psi", 0.0, 1.5), ("noise", 0.0, 2.0)):
         values = [float(message.args[0]) for message in heard if message.address == level]
+        # QLC+ begins with a fade from nothing, of which a show hears what is left when it begins.
+        values = values[next(n for n, v in enumerate(values) if v >= high - 0.01) :]
         assert len(set(values)) > 30  # of 128, at whatever rate a busy machine has frames
         assert min(values) == pytest.approx(low, abs=0.01)
         assert max(values) == pytest.approx(high, abs=0.01)
