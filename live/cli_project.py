@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
 
+from engine.nets import NETWORKS, bundled_network
 from engine.projection.options import ALIGNS, Align, InterruptedSearchError, Loss, Options
 from engine.projection.presets import PRESETS
 from live.cli_options import Device, one_of
-from live.setlist import NETWORKS
 
 Photos: TypeAlias = Annotated[
     list[Path], typer.Argument(metavar="PHOTO...", help="Pictures of any usual kind.")
@@ -111,7 +110,7 @@ def project(
     from live import project as run
 
     named = network or ("flowers" if encoder is None else None)
-    bundled = named in NETWORKS
+    ours = named in NETWORKS
     if fetch_vgg:
         run.fetch_vgg()
     options = Options(
@@ -123,7 +122,7 @@ def project(
         loss=_loss(loss),
         vgg=vgg,
         encoder=encoder,
-        align=_align(align, face, bundled=bundled),
+        align=_align(align, face, bundled=ours),
         face=face,
         noise_maps=noise_maps,
         film=run.write_film if film else None,
@@ -141,9 +140,7 @@ def project(
 
 def _network(named: str | None, encoder: Path | None) -> Path:
     """A bundled network by its name, a checkpoint, or the decoder beside the encoder."""
-    if named in NETWORKS:
-        return Path(str(files("engine.nets") / NETWORKS[named]))
-    return Path(named).expanduser() if named else encoder or Path()
+    return bundled_network(named).expanduser() if named else encoder or Path()
 
 
 def _align(name: str | None, face: int, *, bundled: bool) -> Align:

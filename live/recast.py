@@ -11,7 +11,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from live.setlist import NETWORKS, Cue, SetList, parse_setlist
+from engine.nets import NETWORKS
+from live.setlist import Cue, SetList, parse_setlist
 from live.toml_writer import toml
 
 

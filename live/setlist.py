@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from engine.errors import UserError
+from engine.nets import NETWORKS, bundled_network
 from engine.path import Ending, Ends, Kind, segment_count
 from live.desks import DeskTable
 from live.endpoint import networks, parse_endpoint
@@ -38,9 +39,6 @@ from live.photos import with_results
 from live.setlist_faults import Location, fault, told
 from live.show import CueFacts, Programme, Seconds, find_cue
 from live.toml_file import parse_toml, read_toml
-
-NETWORKS = {"flowers": "flower128.safetensors"}
-"""Names of the bundled networks, and their files in the package `engine.nets`."""
 
 _MAX_BYTES = 1 << 20  # a set list is typed by hand; a checkpoint given by mistake is not
 
@@ -84,12 +82,8 @@ def _file(value: object, info: ValidationInfo) -> Path:
 
 def _network(value: object, info: ValidationInfo) -> Path:
     if isinstance(value, str) and value in NETWORKS:
-        return _bundled(value)
+        return bundled_network(value)
     return _file(value, info)
-
-
-def _bundled(name: str) -> Path:
-    return Path(str(files("engine.nets") / NETWORKS[name]))
 
 
 def _monitor(value: object) -> object:
@@ -392,7 +386,7 @@ def _of(path: Path, text: str, document: dict[str, Any]) -> SetList:
     setlist = _validated(SetList, path, document, document, (), context)
     setlist._file, setlist._text = path, text
     _check_names(setlist, document)
-    return with_results(setlist, document, {_bundled(name): name for name in NETWORKS})
+    return with_results(setlist, document, {bundled_network(name): name for name in NETWORKS})
 
 
 def _check_names(setlist: SetList, document: Mapping[str, Any]) -> None:

@@ -212,11 +212,12 @@ def test_the_average_follows_by_its_half_life():
         torch.testing.assert_close(t.average.synthesis.b4.conv1.weight, expected.detach())
 
 
-def test_half_precision_learns_much_the_same():
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_half_precision_learns_much_the_same(precision):
     config = StyleGAN2Config(16, (8, 8, 8), (16, 16), conv_clamp=256.0)
     means = []
-    for half in (False, True):
-        t = trainer(generator=config, half=half, augment=False)
+    for each in ("float32", precision):
+        t = trainer(generator=config, precision=each, augment=False)
         for _ in range(5):
             t.step()
         means.append(t.means())
@@ -253,7 +254,29 @@ def test_pairs_begin_with_the_pictures_latents_and_fade():
     t.step()
     t.step()
     batch = t.batches.take(24, 8, CPU)
-    assert not torch.equal(t._latents(batch)[:, :5], batch.latents)
+    assert not (t._latents(batch)[:, :5] == batch.latents).any()
+
+
+def test_a_share_of_the_pairs_stays_and_the_rest_is_mixed():
+    t = trainer(pairs=1.0, pairs_kimg=0.016, pairs_left=0.25, pairs_share=0.7, mixing=1.0)
+    for _ in range(3):
+        t.step()
+    assert t._pairs.weight(8) == pytest.approx(0.625)
+    assert t._pairs.weight(t.pictures) == 0.25
+    batch = t.batches.take(24, 8, CPU)
+    paired = (t._latents(batch)[:, :5] == batch.latents).all(dim=1)
+    assert paired.tolist() == [True] * 6 + [False] * 2
+
+
+def test_the_rate_falls_to_nothing():
+    t = trainer(fall=(0.032, 0.064), critic_rate=0.005, path=0.0)
+    rates = []
+    for _ in range(9):
+        t.step()
+        groups = t._adam_g.param_groups[0], t._adam_d.param_groups[0]
+        rates.append((groups[0]["lr"], groups[1]["lr"] * 17 / 16))
+    assert [rate / 0.0025 for rate, _ in rates] == pytest.approx([1] * 5 + [0.75, 0.5, 0.25, 0])
+    assert all(critic == pytest.approx(2 * rate) for rate, critic in rates)
 
 
 def test_augmentation_adapts_every_four_steps():

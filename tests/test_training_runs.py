@@ -400,17 +400,21 @@ def test_another_resolution_or_family_is_refused(tmp_path):
 )
 def test_what_no_network_is(asked, said):
     with pytest.raises(UserError, match=said):
-        plan(Options(Path("flowers"), Path("run"), **asked), None, frozen=False, half=False)
+        plan(
+            Options(Path("flowers"), Path("run"), **asked), None, frozen=False, precision="float32"
+        )
 
 
 def test_what_is_published_is_taken_where_nothing_is_said():
-    faces = plan(Options(Path("faces"), Path("run")), None, frozen=False, half=True)
+    faces = plan(Options(Path("faces"), Path("run")), None, frozen=False, precision="float16")
     assert faces.generator.channels == (512, 512, 512, 512, 256, 128, 64)
     assert len(faces.generator.mapping) == 8
     assert (faces.batch, faces.mixing, faces.augment, faces.pairs) == (16, 0.9, True, 0)
     assert faces.generator.conv_clamp == 256
     assert faces.half_resolutions == {32, 64, 128, 256}
-    flowers = plan(Options(Path("flowers"), Path("run"), kimg=800), None, frozen=False, half=False)
+    flowers = plan(
+        Options(Path("flowers"), Path("run"), kimg=800), None, frozen=False, precision="float32"
+    )
     assert (flowers.mixing, flowers.augment, flowers.pairs_kimg) == (0.5, False, 400)
     assert flowers.generator.conv_clamp is None
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import engine.nets
 from engine.errors import UserError
 from engine.link import MAX_RESOLUTION
+from engine.nets import bundled_network
 from engine.networks.config import StyleGAN2Config
 
 if TYPE_CHECKING:
     from engine.networks.stylegan2 import StyleGAN2
 
-BUNDLED = Path(engine.nets.__file__).parent / "flower128.safetensors"
+BUNDLED = bundled_network("flowers")
 CHANNEL_BASES = {"e": 16384, "f": 32768}
 """Channels x resolution of the paper's configurations E and F, up to 512 channels."""
 DEFAULT_RESOLUTION = 1024

@@ -19,5 +19,10 @@ def flowers(
     [count, 3, size, size] in [-1, 1], the same on one machine's device, and within a step of 255
     or so on another. Both float32, on `device`.
     """
-    latents = torch.from_numpy(normals(seed, first, count, LATENTS)).to(device, torch.float32)
-    return latents, render(scene(latents), size)
+    drawn = latents(seed, count, first).to(device)
+    return drawn, render(scene(drawn), size)
+
+
+def latents(seed: int, count: int, first: int = 0) -> Tensor:
+    """What those flowers are drawn from, alone: [count, 55] on the CPU."""
+    return torch.from_numpy(normals(seed, first, count, LATENTS)).float()

@@ -3,7 +3,7 @@
 Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (2020), in the form of
 "Training Generative Adversarial Networks with Limited Data" (2020). Tensors carry NVIDIA's names.
 It exists to be trained: the gains of equalised learning rates and of the leaky ReLU (sqrt(2)) are
-folded into the weights before each convolution, and the highest resolutions can run in float16.
+folded into the weights before each convolution, and the highest resolutions can run in 16 bits.
 
 Shapes: N pictures, C channels, r x r pixels, R the full resolution.
 """
@@ -185,7 +185,8 @@ class Discriminator(nn.Module):
             self.blocks.append(block)
         self.b4 = Epilogue(config)
         self.half_resolutions: frozenset[int] = frozenset()
-        """Resolutions whose block runs in float16."""
+        """Resolutions whose block runs in `half_type`."""
+        self.half_type = torch.float16
 
     def forward(self, pictures: Tensor) -> Tensor:
         """[N, 3, R, R] in [-1, 1] -> logits [N], float32."""
@@ -196,7 +197,9 @@ class Discriminator(nn.Module):
         x = pictures.contiguous(memory_format=torch.channels_last)
         features = []
         for block, resolution in zip(self.blocks, self.config.resolutions, strict=False):
-            x = block(x.half() if resolution in self.half_resolutions else x.float())
+            x = block(
+                x.to(self.half_type if resolution in self.half_resolutions else torch.float32)
+            )
             features.append(x)
         logits: Tensor = self.b4(x.float())
         return logits, features

@@ -7,16 +7,13 @@ than it. The array is named after what it was made from, and is made again when 
 from __future__ import annotations
 
 import os
-import shutil
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from io import BytesIO
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import torch
@@ -26,6 +23,7 @@ from torch import Tensor
 
 from engine.errors import UserError
 from engine.photos import read_of_many, reading
+from engine.training.arrays import make_room, mapped, write_header
 from engine.training.sources import Entry, Source, opened
 from engine.weights.whole import whole
 
@@ -144,10 +142,10 @@ def prepare(
     with opened(source, cache) as found:
         key = found.fingerprint[:16]
         out = cache / f"pictures-{resolution}-v{_VERSION}-{key}.npy"
-        pixels = _mapped(out, resolution)
+        pixels = mapped(out, resolution)
         if pixels is None:
             _prepare(source, found, out, resolution, _printable(say), progress)
-            pixels = _mapped(out, resolution)
+            pixels = mapped(out, resolution)
             if pixels is None:
                 raise UserError(f"{out}: was changed as soon as it was written: try again")
         else:
@@ -166,37 +164,15 @@ def _printable(say: Say) -> Say:
     return lambda line: say("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
 
 
-def _mapped(path: Path, resolution: int) -> NDArray[np.uint8] | None:
-    """An array that was prepared, if it is there and whole."""
-    try:
-        pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or not len(pixels):
-        return None
-    return pixels if pixels.shape[1:] == (resolution, resolution, 3) else None
-
-
 def _prepare(
     source: Path, found: Source, out: Path, resolution: int, say: Say, progress: Progress
 ) -> None:
     """Write the array, and say what became of the files. Raises UserError."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(out.parent).free
-    except OSError as error:
-        raise UserError(f"{out.parent}: cannot be made ({error.strerror})") from error
     likely = sum(entry.path.suffix.lower() in _LIKELY for entry in found.entries)
-    if (needed := likely * 3 * resolution**2) > free:  # known now rather than after an hour
-        raise UserError(
-            f"{out.parent}: {likely} pictures of {resolution}x{resolution} take "
-            f"{needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free: make room, or train with a "
-            "smaller --resolution"
-        )
+    make_room(out.parent, likely, resolution, "pictures")
     count, enlarged, refused = 0, 0, 0
-    # Mapped memory would end the process on a full disk; a stream raises.
     with whole(out) as stream, closing(_squares(found, resolution)) as squares:
-        _write_header(stream, len(found.entries), resolution)
+        write_header(stream, len(found.entries), resolution)
         for done, square in enumerate(squares, 1):
             if isinstance(square, UserError):
                 refused += 1
@@ -211,7 +187,7 @@ def _prepare(
             what = f"none of its {refused} files is a picture" if refused else "is empty"
             raise UserError(f"{source}: {what}: name a folder or a zip of pictures")
         stream.seek(0)
-        _write_header(stream, count, resolution)
+        write_header(stream, count, resolution)
     if refused > NAMED:
         say(f"left out: {refused - NAMED} more")
     if enlarged:
@@ -219,16 +195,6 @@ def _prepare(
             f"{enlarged} of the {count} pictures are smaller than {resolution}x{resolution} and "
             "were enlarged: a network learns their blur"
         )
-
-
-def _write_header(stream: IO[bytes], count: int, resolution: int) -> None:
-    """Of a .npy; always as long, since numpy leaves room for a first axis that grows."""
-    header = BytesIO()
-    shape = (count, resolution, resolution, 3)
-    np.lib.format.write_array_header_1_0(
-        header, {"descr": "|u1", "fortran_order": False, "shape": shape}
-    )
-    stream.write(header.getvalue())
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from engine.training.settings import PATH_WEIGHT
+
 FLOWERS = "flowers"
 """As PICTURES: those that Anthesis draws itself, without end."""
 
@@ -16,9 +18,17 @@ class Options:
     """What is asked; None where it is left to what was published, or to the network begun from.
 
     pictures: a folder, a zip or FLOWERS. kimg and minutes: until when, whichever comes first.
-    start: a network to go on from. freeze: kimg that its discriminator first learns alone, if it
-    has to be a new one. pairs: kimg until which flowers are compared with their own latents'.
-    snapshot: kimg between two. precision: auto, float32 or float16 (in the highest resolutions).
+    critic_base, critic_max, critic_rate: the discriminator's, where they are not the generator's.
+    fall: share of kimg, at its end, in which the rate falls to nothing. average: kimg in which the
+    average forgets half. path: weight of the path length.
+    start: a network to go on from, or the folder of another training. grow: whether it becomes as
+    large as the other options say. freeze: kimg that its discriminator first learns alone, if it
+    has to be a new one.
+    pool: flowers that are drawn ahead, and repeated; None draws each when it is needed. pairs: kimg
+    in which flowers are compared with their own latents', pairs_begin at first and pairs_left from
+    then on; pairs_share: how many of them.
+    snapshot: kimg between two. precision: auto, float32, float16 or bfloat16, of the highest
+    resolutions.
     """
 
     pictures: Path
@@ -26,19 +36,30 @@ class Options:
     resolution: int | None = None
     channel_base: int | None = None
     channel_max: int = 512
+    critic_base: int | None = None
+    critic_max: int | None = None
     mapping: int = 8
     batch: int | None = None
     gamma: float | None = None
     rate: float = 0.0025
+    critic_rate: float | None = None
+    fall: float = 0.0
+    average: float = 10.0
     mixing: float | None = None
+    path: float = PATH_WEIGHT
     kimg: float | None = None
     minutes: float | None = None
     start: Path | None = None
+    grow: bool = False
     freeze: float = 10.0
     augment: bool | None = None
     mirror: bool = False
     noise: bool = True
+    pool: int | None = None
     pairs: float | None = None
+    pairs_begin: float = 1.0
+    pairs_left: float = 0.0
+    pairs_share: float = 1.0
     snapshot: float = 20.0
     seed: int = 0
     device: str = "auto"

@@ -31,8 +31,9 @@ class Pairs:
         """Of each term, as a share of the game's gradient, after so many pictures."""
         if self._settings.pairs == 0:
             return 0.0
-        left = 1 - pictures / (1000 * self._settings.pairs_kimg)
-        return self._settings.pairs * max(left, 0.0)
+        begin, end = self._settings.pairs, self._settings.pairs_left
+        gone = min(pictures / (1000 * self._settings.pairs_kimg), 1.0)
+        return begin + (end - begin) * gone
 
     def loss(
         self,

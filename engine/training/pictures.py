@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from engine.flowers.source import flowers
+from engine.generator import choose_device
 from engine.training.batches import Batches, Rendered, Shuffled
 from engine.training.data import prepare
 from engine.training.measure import Measure
 from engine.training.options import Options, Report
+from engine.training.pool import draw_ahead
 
 MEASURED = {"cuda": 2048, "cpu": 512}
 """Pictures of either kind that are compared: more take a CPU, which draws flowers too, minutes."""
@@ -23,6 +25,9 @@ _UNSEEN = 1 << 40  # of endless pictures: no training comes as far
 
 def open_pictures(options: Options, side: int, cache: Path, report: Report) -> Batches:
     """Flowers, drawn when they are needed, or pictures, prepared in `cache`. Raises UserError."""
+    if options.draws_flowers and options.pool is not None:
+        device = choose_device(options.device)
+        return draw_ahead(options.pool, side, options.seed, cache, report, device)
     if options.draws_flowers:
         return Rendered(flowers, side, options.seed)
     pictures = prepare(options.pictures, side, cache, report.say, mirror=options.mirror)

@@ -7,7 +7,13 @@ import dataclasses
 from engine.errors import UserError
 from engine.networks.config import StyleGAN2Config
 from engine.training.options import Options
-from engine.training.settings import CLAMP, Settings, published_batch, published_gamma
+from engine.training.settings import (
+    CLAMP,
+    Precision,
+    Settings,
+    published_batch,
+    published_gamma,
+)
 
 LATENT = 512
 RESOLUTION = 256
@@ -22,7 +28,9 @@ def resolution(options: Options, network: StyleGAN2Config | None) -> int:
     """Pixels a side. Raises UserError for what no network has, or the one begun from has not."""
     if network is not None:
         side = network.resolution
-        if options.resolution not in (None, side):
+        if options.grow and options.resolution is not None and options.resolution > side:
+            side = options.resolution
+        elif options.resolution not in (None, side):
             raise UserError(
                 f"--from {options.start}: its pictures are {side}x{side}, not --resolution "
                 f"{options.resolution}; a network keeps its resolution: leave the option out"
@@ -36,47 +44,63 @@ def resolution(options: Options, network: StyleGAN2Config | None) -> int:
     return side
 
 
-def plan(options: Options, network: StyleGAN2Config | None, frozen: bool, half: bool) -> Settings:
+def plan(
+    options: Options, network: StyleGAN2Config | None, frozen: bool, precision: Precision
+) -> Settings:
     """All numbers of a training.
 
-    network: the one it goes on from. frozen: whether its discriminator is a new one. half: whether
-    the device is quicker in float16. Raises UserError.
+    network: the one it goes on from. frozen: whether its discriminator is a new one. precision:
+    the one that the device is quickest in. Raises UserError.
     """
     side = resolution(options, network)
-    channels = _channels(options, side)
+    channels = _channels(options.channel_base, options.channel_max, side)
     generator = network or StyleGAN2Config(LATENT, channels, (LATENT,) * options.mapping)
-    if half and generator.conv_clamp is None:
+    if options.grow:
+        generator = dataclasses.replace(generator, channels=channels)
+    if precision == "float16" and generator.conv_clamp is None:
         generator = dataclasses.replace(generator, conv_clamp=CLAMP)
+    critic = generator.channels
+    if options.critic_base is not None or options.critic_max is not None:
+        most = options.critic_max or options.channel_max
+        critic = _channels(options.critic_base or options.channel_base, most, side)
     batch = options.batch or published_batch(side)
     flowers = options.draws_flowers
     pairs = 0.0
-    if flowers and network is None:
+    if flowers and (network is None or options.pairs is not None):
         pairs = FLOWERS_PAIRS if options.kimg is None else options.kimg / 2
         pairs = pairs if options.pairs is None else options.pairs
     mixing = FLOWERS_MIXING if flowers else 0.9
+    fall = None
+    if options.fall and options.kimg is not None:
+        fall = options.fall * options.kimg, options.kimg
     return Settings(
         generator=generator,
-        discriminator=channels if network is None else network.channels,
+        discriminator=critic,
         batch=batch,
         gamma=published_gamma(side, batch) if options.gamma is None else options.gamma,
         seed=options.seed,
         rate=options.rate,
+        critic_rate=options.critic_rate,
         mixing=mixing if options.mixing is None else options.mixing,
         noise=options.noise,
+        path=options.path,
+        ema_kimg=options.average,
         augment=not flowers if options.augment is None else options.augment,
         freeze_kimg=options.freeze if frozen else 0.0,
-        pairs=float(pairs > 0),
+        pairs=options.pairs_begin if pairs > 0 else 0.0,
         pairs_kimg=pairs,
-        half=half,
+        pairs_left=options.pairs_left,
+        pairs_share=options.pairs_share,
+        precision=precision,
+        fall=fall,
     )
 
 
-def _channels(options: Options, side: int) -> tuple[int, ...]:
+def _channels(base: int | None, most: int, side: int) -> tuple[int, ...]:
     """Of the blocks 4, 8, ... side."""
-    base = options.channel_base
     if base is None:
         base = _FULL_WIDTH if side >= 512 else _FULL_WIDTH // 2
     if base < side:
         raise UserError(f"--channel-base {base}: less than one channel at {side}x{side}")
     sides = [4 << octave for octave in range(side.bit_length() - 2)]
-    return tuple(min(base // each, options.channel_max) for each in sides)
+    return tuple(min(base // each, most) for each in sides)

@@ -29,7 +29,7 @@ def samples(trainer: Trainer, count: int, purpose: str) -> Tensor:
     learned = trainer.settings.noise and net.config.use_noise
     noise = [layer.noise_const for layer in net.synthesis.layers()] if learned else None
     pictures = [
-        synthesize(net, net.map(z, c), noise, trainer.settings.half_resolutions)
+        synthesize(net, net.map(z, c), noise, trainer.settings.half_resolutions, trainer.half_type)
         for z, c in _latents(net, trainer.settings.seed, count, purpose, _TOGETHER)
     ]
     return torch.cat(pictures)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -29,18 +29,18 @@ from engine.generator import choose_device
 from engine.networks.discriminator import Discriminator
 from engine.networks.stylegan2 import StyleGAN2
 from engine.projection.objective import tensor_cores
+from engine.training.ancestors import Ancestor, ancestor
 from engine.training.batches import Batches
 from engine.training.beginning import new_discriminator, new_generator
 from engine.training.folder import Folder, read_state, write_grid, write_network, write_state
+from engine.training.growing import grow_discriminator, grow_generator
 from engine.training.log import Log, write_chart
 from engine.training.options import InterruptedTrainingError, Options, Progress, Report
 from engine.training.pictures import MEASURED, measure_of, open_pictures
 from engine.training.plan import plan, resolution
 from engine.training.samples import grid_shape, mean_w, samples
-from engine.training.settings import Settings
+from engine.training.settings import Precision, Settings
 from engine.training.trainer import SETTLE_EVERY, DivergedError, Trainer
-from engine.weights import load_network
-from engine.weights.discriminators import read_discriminator
 
 Distance = Callable[[Tensor], Mapping[str, float]]
 """From pictures [N, 3, R, R] to their distances to the data, by name."""
@@ -86,12 +86,11 @@ def train(
 ) -> None:
     """Train until kimg or minutes are over. Raises UserError, InterruptedTrainingError."""
     device = choose_device(options.device)
-    half = options.precision == "float16" or (options.precision == "auto" and device.type == "cuda")
-    network = None if options.start is None else load_network(options.start)
+    before = None if options.start is None else ancestor(options.start)
     where = Folder(options.out)
-    side = resolution(options, None if network is None else network.config)
+    side = resolution(options, None if before is None else before.network.config)
     batches = open_pictures(options, side, where.cache, report)
-    settings, generator, discriminator = _players(options, network, half)
+    settings, generator, discriminator = _players(options, before, _precision(options, device))
     trainer = Trainer(settings, batches, generator, discriminator, device)
     where.make()
     seconds = _resume(options, trainer, where, report)
@@ -108,24 +107,37 @@ def train(
         _go_on(run)
 
 
+def _precision(options: Options, device: torch.device) -> Precision:
+    if options.precision == "auto":
+        return "float16" if device.type == "cuda" else "float32"
+    return cast(Precision, options.precision)
+
+
 def _players(
-    options: Options, network: StyleGAN2 | None, half: bool
+    options: Options, before: Ancestor | None, precision: Precision
 ) -> tuple[Settings, StyleGAN2, Discriminator]:
     """The numbers, and both networks as they begin."""
-    if network is None:
-        settings = plan(options, None, frozen=False, half=half)
+    if before is None:
+        settings = plan(options, None, frozen=False, precision=precision)
         return settings, new_generator(settings), new_discriminator(settings)
-    assert options.start is not None
-    found = read_discriminator(options.start, network.resolution)
-    settings = plan(options, network.config, frozen=found is None, half=half)
-    generator = StyleGAN2(settings.generator)
-    generator.load_state_dict(network.state_dict())
-    if found is None:
-        return settings, generator, new_discriminator(settings)
-    config, tensors = found
-    settings = replace(settings, discriminator=config.channels)
-    discriminator = new_discriminator(settings)
-    discriminator.load_state_dict(tensors)
+    settings = plan(options, before.network.config, frozen=True, precision=precision)
+    if before.channels is not None and not options.grow:
+        settings = replace(settings, discriminator=before.channels)
+    generator, discriminator = new_generator(settings), new_discriminator(settings)
+    try:
+        if options.grow:
+            grow_generator(before.network, generator)
+        else:
+            generator.load_state_dict(before.network.state_dict())
+    except ValueError as error:
+        raise UserError(f"--from {options.start}: {error}") from error
+    if before.tensors is None:
+        return settings, generator, discriminator
+    if before.channels == settings.discriminator:
+        discriminator.load_state_dict(before.tensors)
+        settings = replace(settings, freeze_kimg=0.0)
+    else:
+        grow_discriminator(before.tensors, discriminator)
     return settings, generator, discriminator
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from engine.networks.config import StyleGAN2Config
 
@@ -13,7 +14,8 @@ PATH_WEIGHT = 2.0
 PATH_SHRINK = 2  # of the batch: a path length costs twice a plain step
 PATH_DECAY = 0.01
 CLAMP = 256.0  # of activations, where the higher resolutions run in float16
-HALF_RESOLUTIONS = 4
+
+Precision = Literal["float32", "float16", "bfloat16"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +23,16 @@ class Settings:
     """Everything that a step depends on, but for pictures and device.
 
     discriminator: channels of its blocks 4, 8, ... R. gamma: of R1. rate: Adam's, of both
-    networks, before lazy regularisation's correction.
+    networks, before lazy regularisation's correction; critic_rate: the discriminator's, if it is
+    another.
     mixing: how often two latents share a picture. path: weight of the path length, 0 for none.
     noise: whether noise inputs are learned. ema_kimg: half-life of the average, and ema_ramp: its
     share of what was seen, while that is less. augment: adapt augmentation until the
     discriminator's sign is `target` on average, at 1 / (1000 ramp_kimg) a picture.
     freeze_kimg: the discriminator learns alone that long. pairs: weight of the paired terms, which
-    falls to 0 at pairs_kimg; 0 for none. half: float16 in the highest resolutions.
+    falls to pairs_left at pairs_kimg; 0 for none. pairs_share: of a batch, that is compared; the
+    rest has fresh latents, which are mixed. precision: of the highest resolutions. fall: kimg in
+    which the rate falls to nothing, and until which; None for a rate that stays.
     """
 
     generator: StyleGAN2Config
@@ -36,6 +41,7 @@ class Settings:
     gamma: float
     seed: int = 0
     rate: float = 0.0025
+    critic_rate: float | None = None
     mixing: float = 0.9
     path: float = PATH_WEIGHT
     noise: bool = True
@@ -47,7 +53,10 @@ class Settings:
     freeze_kimg: float = 0.0
     pairs: float = 0.0
     pairs_kimg: float = 0.0
-    half: bool = False
+    pairs_left: float = 0.0
+    pairs_share: float = 1.0
+    precision: Precision = "float32"
+    fall: tuple[float, float] | None = None
 
     @property
     def resolution(self) -> int:
@@ -56,9 +65,10 @@ class Settings:
 
     @property
     def half_resolutions(self) -> frozenset[int]:
-        """Those whose blocks run in float16: the four highest, as published, but from 8 on."""
-        highest = self.generator.resolutions[-HALF_RESOLUTIONS:] if self.half else ()
-        return frozenset(size for size in highest if size >= 8)
+        """Those whose blocks run in 16 bits: the four highest, as published, but from 8 on."""
+        if self.precision == "float32":
+            return frozenset()
+        return frozenset(size for size in self.generator.resolutions[-4:] if size >= 8)
 
 
 def published_gamma(resolution: int, batch: int) -> float:
@@ -69,6 +79,14 @@ def published_gamma(resolution: int, batch: int) -> float:
 def published_batch(resolution: int) -> int:
     """Pictures a step that one GPU of 16 GB holds, by the same rules: 4096 / R, at most 32."""
     return max(min(4096 // resolution, 32), 4)
+
+
+def rate_left(settings: Settings, pictures: int) -> float:
+    """What is left of the rates after so many pictures, 1 to 0."""
+    if settings.fall is None:
+        return 1.0
+    length, end = settings.fall
+    return min(max((end - pictures / 1000) / length, 0.0), 1.0)
 
 
 def average_decay(settings: Settings, pictures: int) -> float:

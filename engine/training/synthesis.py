@@ -3,8 +3,9 @@
 Three things differ from `engine.networks.stylegan2`, which tests hold it against. Gains (sqrt(2)
 of the leaky ReLU) are folded into demodulation, noise and bias, which saves a pass over every
 activation, forwards and backwards. Filters differentiate as filters. And the blocks in `half` run
-in float16: weights and styles are scaled to a largest number of 1 before the convolution, and
-demodulation, computed in float32, takes that back, so that nothing overflows on the way.
+in 16 bits. In float16 weights and styles are scaled to a largest number of 1 before the
+convolution, and demodulation, computed in float32, takes that back, so that nothing overflows on
+the way; bfloat16 has the range of float32.
 """
 
 from __future__ import annotations
@@ -33,11 +34,12 @@ def synthesize(
     ws: Tensor,
     noise: Sequence[Tensor] | None,
     half: Collection[int] = NOTHING,
+    half_type: torch.dtype = torch.float16,
 ) -> Tensor:
     """ws [N, L, w_dim] -> pictures [N, img_channels, R, R], float32.
 
     noise: a map [N, 1, r, r] for each convolution, or None for none. half: resolutions whose
-    block runs in float16.
+    block runs in half_type.
     """
     styles = ws.unbind(dim=1)
     x: Tensor | None = None
@@ -45,7 +47,7 @@ def synthesize(
     first = 0
     for block, resolution in zip(net.synthesis.blocks, net.config.resolutions, strict=True):
         count = len(block.layers())
-        dtype = torch.float16 if resolution in half else torch.float32
+        dtype = half_type if resolution in half else torch.float32
         maps = [None] * count if noise is None else noise[first : first + count]
         x, img = _block(block, x, img, styles[first : first + count + 1], maps, dtype)
         first += count

@@ -22,7 +22,7 @@ from engine.networks.stylegan2 import StyleGAN2
 from engine.training import losses
 from engine.training.augment import Adaptation, augment, draw
 from engine.training.batches import Batch, Batches
-from engine.training.dice import dice, mixed_ws, noise_maps
+from engine.training.dice import classes, dice, mixed_ws, noise_maps
 from engine.training.pairs import Pairs
 from engine.training.settings import (
     PATH_DECAY,
@@ -31,6 +31,7 @@ from engine.training.settings import (
     R1_EVERY,
     Settings,
     average_decay,
+    rate_left,
 )
 from engine.training.synthesis import synthesize
 
@@ -61,21 +62,24 @@ class Trainer:
         _prepare(generator, device)
         _prepare(discriminator, device)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        self.half_type: torch.dtype = getattr(torch, settings.precision)
         self.discriminator.half_resolutions = settings.half_resolutions
+        self.discriminator.half_type = self.half_type
         if not settings.noise:
             for layer in self.generator.synthesis.layers():
                 layer.noise_strength.requires_grad_(False)
         self._players = _trained(self.generator), _trained(self.discriminator)
         path_every = PATH_EVERY if settings.path else None
-        self._adam_g = _adam(self._players[0], settings.rate, path_every)
-        self._adam_d = _adam(self._players[1], settings.rate, R1_EVERY)
+        self._adam_g, self._slower_g = _adam(self._players[0], path_every)
+        self._adam_d, self._slower_d = _adam(self._players[1], R1_EVERY)
+        self.steps = 0
+        self._set_rates()
         self._path_mean = torch.zeros((), device=device)
         self._pairs = Pairs(settings, device)
         self._adaptation = Adaptation(settings.target, 1000 * settings.ramp_kimg)
         self._fresh: dict[str, list[Tensor]] = {}
         self._signs: list[float] = []
         self._sums: dict[str, tuple[float, int]] = {}
-        self.steps = 0
 
     @property
     def pictures(self) -> int:
@@ -95,6 +99,7 @@ class Trainer:
     def step(self) -> None:
         """Learn from one batch. Raises DivergedError."""
         batch = self.batches.take(self.pictures, self.settings.batch, self.device)
+        self._set_rates()
         self._play(batch)
         if self.steps % R1_EVERY == 0:
             self._smooth_discriminator(batch.pictures)
@@ -106,11 +111,17 @@ class Trainer:
             self.settle()
             self._adapt()
 
+    def _set_rates(self) -> None:
+        left, rate = rate_left(self.settings, self.pictures), self.settings.rate
+        critic = self.settings.critic_rate or rate
+        self._adam_g.param_groups[0]["lr"] = rate * left * self._slower_g
+        self._adam_d.param_groups[0]["lr"] = critic * left * self._slower_d
+
     def _play(self, batch: Batch) -> None:
         """Both losses of one batch, and a step of both players."""
         alone = self.learns_alone
         with torch.set_grad_enabled(not alone):
-            fakes = self._fakes(self._latents(batch), "play")
+            fakes = self._fakes(batch)
         seen = fakes.detach().requires_grad_(not alone)
         judged, features = self.discriminator.judge(self._augmented(seen, "fakes"))
         real, real_features = self.discriminator.judge(
@@ -122,9 +133,12 @@ class Trainer:
             self._note("generator", loss)
             weight = self._pairs.weight(self.pictures)
             if weight and batch.latents is not None:
+                of = self._paired(batch)
                 distances = (
-                    losses.pair_distance(seen, batch.pictures),
-                    losses.feature_distance(features, real_features),
+                    losses.pair_distance(seen[:of], batch.pictures[:of]),
+                    losses.feature_distance(
+                        [x[:of] for x in features], [x[:of] for x in real_features]
+                    ),
                 )
                 self._note("pairs", distances[0])
                 loss = loss + self._pairs.loss(loss, distances, weight, seen, self.steps)
@@ -155,31 +169,41 @@ class Trainer:
         pictures = self._synthesized(ws, random)
         direction = torch.randn(pictures.shape, device=self.device, generator=random)
         lengths = losses.path_lengths(pictures, ws, direction)
-        self._path_mean.lerp_(lengths.detach().mean(), PATH_DECAY)
+        mean = lengths.detach().mean()
+        # Begun at the first mean rather than at 0: a trained generator would be flattened.
+        self._path_mean.copy_(torch.where(self._path_mean == 0, mean, self._path_mean))
+        self._path_mean.lerp_(mean, PATH_DECAY)
         penalty = losses.path_penalty(lengths, self._path_mean)
         self._note("path", penalty)
         loss = penalty * (self.settings.path * PATH_EVERY) + 0 * pictures.sum()
         self._move(self._adam_g, self._players[0], loss)
 
+    def _paired(self, batch: Batch) -> int:
+        """How many of the fakes are made from the latents of the batch's pictures: the first."""
+        if batch.latents is None or not self._pairs.weight(self.pictures):
+            return 0
+        return math.ceil(self.settings.pairs_share * len(batch.pictures))
+
     def _latents(self, batch: Batch) -> Tensor:
-        """z [N, z_dim]; begins with the latents the pictures were made from, while these count."""
-        count, z_dim = len(batch.pictures), self.generator.z_dim
+        """z [N, z_dim]; those that are paired begin with the latents of their pictures."""
+        count, z_dim, of = len(batch.pictures), self.generator.z_dim, self._paired(batch)
         z = torch.randn(count, z_dim, device=self.device, generator=self._dice("z"))
-        if batch.latents is not None and self._pairs.weight(self.pictures):
-            z[:, : batch.latents.shape[1]] = batch.latents
+        if batch.latents is not None:
+            z[:of, : batch.latents.shape[1]] = batch.latents[:of]
         return z
 
-    def _fakes(self, z: Tensor, purpose: str) -> Tensor:
-        random = self._dice(purpose)
-        # What is mixed is no pair of its picture any more.
-        mixing = 0.0 if self._pairs.weight(self.pictures) else self.settings.mixing
-        ws = mixed_ws(self.generator, z, mixing, random)
-        return self._synthesized(ws, random)
+    def _fakes(self, batch: Batch) -> Tensor:
+        """As many fakes as pictures. What is paired isn't mixed: it would be no pair any more."""
+        z, of, random = self._latents(batch), self._paired(batch), self._dice("play")
+        paired = self.generator.map(z[:of], classes(self.generator, of, random))
+        others = mixed_ws(self.generator, z[of:], self.settings.mixing, random)
+        return self._synthesized(torch.cat([paired, others]), random)
 
     def _synthesized(self, ws: Tensor, random: torch.Generator) -> Tensor:
         learned = self.settings.noise and self.generator.config.use_noise
         noise = noise_maps(self.generator, len(ws), random) if learned else None
-        return synthesize(self.generator, ws, noise, self.settings.half_resolutions)
+        half = self.settings.half_resolutions
+        return synthesize(self.generator, ws, noise, half, self.half_type)
 
     def _augmented(self, pictures: Tensor, purpose: str) -> Tensor:
         """What the discriminator is shown of them; the same in both looks at one batch."""
@@ -198,7 +222,7 @@ class Trainer:
         """One step of Adam down the loss."""
         gradients = torch.autograd.grad(loss, weights, slope, allow_unused=True)
         for weight, gradient in zip(weights, gradients, strict=True):
-            if gradient is not None and self.settings.half:
+            if gradient is not None and self.settings.precision == "float16":
                 # float16 overflows now and then: as published, such a number counts as large.
                 torch.nan_to_num(gradient, nan=0, posinf=1e5, neginf=-1e5, out=gradient)
             weight.grad = gradient
@@ -294,11 +318,14 @@ def _trained(net: nn.Module) -> list[Tensor]:
     return [weight for weight in net.parameters() if weight.requires_grad]
 
 
-def _adam(weights: Iterable[Tensor], rate: float, every: int | None) -> torch.optim.Adam:
-    """Adam (0, 0.99). Where one step in `every` is doubled, both are slowed down accordingly."""
+def _adam(weights: Iterable[Tensor], every: int | None) -> tuple[torch.optim.Adam, float]:
+    """Adam (0, 0.99), and what its rate is multiplied by.
+
+    Where one step in `every` is doubled, both rate and memory are slowed down accordingly.
+    """
     slower = 1.0 if every is None else every / (every + 1)
     betas = 0.0, 0.99**slower
-    return torch.optim.Adam(weights, lr=rate * slower, betas=betas, eps=1e-8, fused=True)
+    return torch.optim.Adam(weights, betas=betas, eps=1e-8, fused=True), slower
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

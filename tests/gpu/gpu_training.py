@@ -47,7 +47,7 @@ def training(told: Told) -> Iterator[Line]:
         yield from _near(pictures, device)
         yield from _filters(device)
         for what, changes in (
-            ("float32, the game alone", {"half": False, "path": 0.0, "mixing": 0.0}),
+            ("float32, the game alone", {"precision": "float32", "path": 0.0, "mixing": 0.0}),
             ("the game alone", {"path": 0.0, "mixing": 0.0}),
             ("as published", {}),
             ("with pairs", {"pairs": 1.0, "pairs_kimg": 1e6, "mixing": 0.5}),
@@ -64,7 +64,7 @@ def _trainer(pictures: Coloured, device: torch.device, **changes: object) -> Tra
         "batch": BATCH,
         "gamma": published_gamma(256, BATCH),
         "augment": False,
-        "half": True,
+        "precision": "float16",
     }
     settings = Settings(**{**given, **changes})  # type: ignore[arg-type]
     networks = new_generator(settings), new_discriminator(settings)
@@ -74,14 +74,14 @@ def _trainer(pictures: Coloured, device: torch.device, **changes: object) -> Tra
 def _near(pictures: Coloured, device: torch.device) -> Iterator[Line]:
     """The same first step in both precisions: what Adam was given."""
     moments = {}
-    for half in (False, True):
-        trainer = _trainer(pictures, device, half=half, path=0.0)
+    for precision in ("float32", "float16"):
+        trainer = _trainer(pictures, device, precision=precision, path=0.0)
         trainer.step()
-        moments[half] = trainer.state()[0]
+        moments[precision] = trainer.state()[0]
     for player in ("adam_g", "adam_d"):
-        names = [n for n in moments[True] if n.startswith(player) and n.endswith("exp_avg")]
-        exact = torch.cat([moments[False][name].flatten() for name in names])
-        near = torch.cat([moments[True][name].flatten() for name in names])
+        names = [n for n in moments["float16"] if n.startswith(player) and n.endswith("exp_avg")]
+        exact = torch.cat([moments["float32"][name].flatten() for name in names])
+        near = torch.cat([moments["float16"][name].flatten() for name in names])
         off = float((near - exact).norm() / exact.norm())
         yield at_most("training", f"{player}, float16 to float32", off, "", CLOSE)
 
@@ -122,7 +122,7 @@ def _timed(what: str, trainer: Trainer) -> Iterator[Line]:
     torch.cuda.synchronize()
     speed = STEPS * BATCH / (time.perf_counter() - began)
     unit = " pictures/s"
-    if trainer.settings.half:
+    if trainer.settings.precision == "float16":
         yield at_least("training", f"256, base 4096, {what}", speed, unit, PICTURES_S)
     else:
         yield Line("training", f"256, base 4096, {what}", f"{speed:.4g}{unit}")
