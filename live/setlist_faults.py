@@ -37,8 +37,8 @@ def told(document: Mapping[str, Any], location: Location, wrong: object) -> str:
 def place(document: Mapping[str, Any], location: Location) -> str:
     """The table and the key in it, as a person finds them: `[[cue]] 2 "chorus" keys[0].beats`.
 
-    Cues are counted from 1, as on the desk, and so are a desk's maps; keys from 0, and the seed is
-    told, too.
+    Cues are counted from 1, as on the desk, and so are a desk's maps and a recipe's stages; keys
+    from 0, and the seed is told, too.
     """
     if not location:
         return "set list"
@@ -49,6 +49,8 @@ def place(document: Mapping[str, Any], location: Location) -> str:
             name = _get(document, ("cue", rest[0], "name"))
             table += f" {rest[0] + 1}" + (f' "{name:.40}"' if isinstance(name, str) else "")
             rest = rest[1:]
+    elif location[0] == "stage" and rest:
+        table, rest = f"[[stage]] {int(rest[0]) + 1}", rest[1:]
     elif location[:2] == ("osc", "map") and len(location) > 2:
         listens = _get(document, ("osc", "map", location[2], "address"))
         table = f"[[osc.map]] {int(location[2]) + 1}"

@@ -1,23 +1,30 @@
-"""`anthesis train` as a person meets it: a bar, Ctrl-C.
+"""`anthesis train` as a person meets it: a bar, Ctrl-C, one stage after the other.
 
-The training itself is the engine's, in this process: no stage is open meanwhile.
+The training itself is the engine's, in this process: no stage of a show is open meanwhile.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from engine.training.options import Options
 from live.ctrl_c import ctrl_c
 from live.progress import Training
 
 
-def train(options: Options) -> None:
-    """Train a network.
+def train(stages: Sequence[Options]) -> None:
+    """Train a network, in stages that go on from each other; those that are done are passed over.
 
     Raises UserError, and InterruptedTrainingError after Ctrl-C: a snapshot is written then.
     """
-    from engine.training.session import train as learn  # torch, which takes a second
+    from engine.training.session import is_done  # torch, which takes a second
+    from engine.training.session import train as learn
 
-    with ctrl_c() as stopped, Training(stopped, sys.stderr) as report:
-        learn(options, report)
+    with ctrl_c() as stopped:
+        for number, stage in enumerate(stages, 1):
+            with Training(stopped, sys.stderr) as report:
+                if len(stages) > 1:
+                    report.say(f"stage {number} of {len(stages)}")
+                if number == len(stages) or stage.force or not is_done(stage):
+                    learn(stage, report)

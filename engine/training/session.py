@@ -35,6 +35,7 @@ from engine.training.beginning import new_discriminator, new_generator
 from engine.training.folder import Folder, read_state, write_grid, write_network, write_state
 from engine.training.growing import grow_discriminator, grow_generator
 from engine.training.log import Log, write_chart
+from engine.training.memory import keep_memory
 from engine.training.options import InterruptedTrainingError, Options, Progress, Report
 from engine.training.pictures import MEASURED, measure_of, open_pictures
 from engine.training.plan import plan, resolution
@@ -103,8 +104,16 @@ def train(
         columns, rows = grid_shape(settings.resolution)
         data = batches.take(0, columns * rows, device).pictures
         write_grid(where.data, data, columns)
+    if device.type == "cpu":
+        keep_memory()
     with tensor_cores() if device.type == "cuda" else nullcontext():
         _go_on(run)
+
+
+def is_done(options: Options) -> bool:
+    """Whether its folder holds all the kimg that are asked for."""
+    newest = Folder(options.out).newest()
+    return newest is not None and options.kimg is not None and int(newest.stem) >= int(options.kimg)
 
 
 def _precision(options: Options, device: torch.device) -> Precision:
