@@ -57,11 +57,12 @@ def pair_distance(fakes: Tensor, pictures: Tensor, largest: int = 32) -> Tensor:
     """
     difference = fakes - pictures
     total = difference.new_zeros(())
-    while difference.shape[2] > 4:
-        difference = F.avg_pool2d(difference, 2)
+    while True:
         if difference.shape[2] <= largest:
             total = total + difference.abs().mean()
-    return total
+        if difference.shape[2] <= 4:
+            return total
+        difference = F.avg_pool2d(difference, 2)
 
 
 def feature_distance(fakes: Sequence[Tensor], pictures: Sequence[Tensor]) -> Tensor:
