@@ -19,6 +19,7 @@ _PANELS = (
     ("sign of the discriminator, p of the augmentation", ("sign", "p")),
     ("distance to the data", ("features", "patches")),
     ("distance to the pair", ("pairs",)),
+    ("detours of a morph", ("detours",)),
 )
 _COLOURS = ((233, 84, 32), (94, 170, 220))
 _PAPER, _INK, _FAINT = (24, 24, 26), (220, 220, 220), (64, 64, 68)

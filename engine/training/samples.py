@@ -9,6 +9,7 @@ from torch import Tensor
 
 from engine.networks.stylegan2 import StyleGAN2
 from engine.training.dice import classes, dice
+from engine.training.smoothness import STEP, path_length
 from engine.training.synthesis import synthesize
 from engine.training.trainer import Trainer
 
@@ -33,6 +34,22 @@ def samples(trainer: Trainer, count: int, purpose: str) -> Tensor:
         for z, c in _latents(net, trainer.settings.seed, count, purpose, _TOGETHER)
     ]
     return torch.cat(pictures)
+
+
+@torch.no_grad()
+def detours(trainer: Trainer, count: int) -> float:
+    """How much farther than straight a morph goes between two of so many pictures; 1 is straight.
+
+    In float32: steps are small.
+    """
+    net = trainer.average
+    learned = trainer.settings.noise and net.config.use_noise
+    noise = [layer.noise_const for layer in net.synthesis.layers()] if learned else None
+    latents = _latents(net, trainer.settings.seed, count, "detours", count)
+    ws = torch.cat([net.map(z, c) for z, c in latents])
+    random = dice(trainer.settings.seed, 0, "places", ws.device)
+    at = torch.rand(count // 2, device=ws.device, generator=random) * (1 - STEP)
+    return path_length(lambda some: synthesize(net, some, noise), ws, at)
 
 
 @torch.no_grad()

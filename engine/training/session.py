@@ -39,7 +39,7 @@ from engine.training.memory import keep_memory
 from engine.training.options import InterruptedTrainingError, Options, Progress, Report
 from engine.training.pictures import MEASURED, measure_of, open_pictures
 from engine.training.plan import plan, resolution
-from engine.training.samples import grid_shape, mean_w, samples
+from engine.training.samples import detours, grid_shape, mean_w, samples
 from engine.training.settings import Precision, Settings
 from engine.training.trainer import SETTLE_EVERY, DivergedError, Trainer
 
@@ -52,6 +52,7 @@ Open = Callable[[Options, int, Path, Report], Batches]
 MeasureOf = Callable[[Batches, torch.device], Distance]
 
 _LINES = 50  # of the log, between two snapshots
+_MORPHS = 256  # pictures, between two of which a morph is looked at
 _RECENT_S = 60.0  # over which the speed is told
 
 
@@ -260,7 +261,7 @@ def keep(run: _Run) -> None:
     if run.distance is not None:
         count = MEASURED.get(trainer.device.type, MEASURED["cpu"])
         distances = run.distance(samples(trainer, count, "measure"))
-        run.log.lines[-1] |= distances
+        run.log.lines[-1] |= {**distances, "detours": detours(trainer, _MORPHS)}
         run.log.rewrite()
         told = ", ".join(f"{name} {value:.4g}" for name, value in distances.items())
         run.report.say(f"{where.grid(kimg)}: distance to the data: {told}")
