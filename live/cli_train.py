@@ -136,6 +136,17 @@ Snapshot: TypeAlias = Annotated[
         metavar="KIMG", min=0.001, callback=finite, help="Between two snapshots and their grids."
     ),
 ]
+InceptionFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--inception",
+        metavar="FILE",
+        help="FID at every snapshot, by Inception's weights as pytorch-fid publishes them (pt_"
+        "inception-2015-12-05-6726825d.pth), also found where torch keeps its downloads; nothing "
+        "is downloaded. Of 512 pictures on a CPU, a minute or two, and 2048 on CUDA: comparable "
+        "with itself alone.",
+    ),
+]
 Seed: TypeAlias = Annotated[
     int, typer.Option(metavar="N", min=0, help="The same seed trains the same network on a CPU.")
 ]
@@ -170,7 +181,7 @@ Replace: TypeAlias = Annotated[
     bool, typer.Option("--force", help="Begin anew, and replace what is there.")
 ]
 
-_BESIDE_A_RECIPE = {"pictures", "output", "recipe", "device", "snapshot", "force"}
+_BESIDE_A_RECIPE = {"pictures", "output", "recipe", "device", "snapshot", "inception", "force"}
 
 
 def train(
@@ -196,6 +207,7 @@ def train(
     pool: Pool = None,
     pairs: Pairs = None,
     snapshot: Snapshot = 20.0,
+    inception: InceptionFile = None,
     seed: Seed = 0,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -230,6 +242,7 @@ def train(
         pool=pool,
         pairs=pairs,
         snapshot=snapshot,
+        inception=inception,
         seed=seed,
         device=device,
         precision=precision,
@@ -256,7 +269,11 @@ def _stages(context: typer.Context, recipe: str, asked: Options) -> list[Options
     if other:
         raise typer.BadParameter(f"{', '.join(other)}: the recipe says that")
     path = find_recipe(recipe)
-    said: dict[str, Any] = {"device": asked.device, "force": asked.force}
+    said: dict[str, Any] = {
+        "device": asked.device,
+        "force": asked.force,
+        "inception": asked.inception,
+    }
     if "snapshot" in typed:
         said["snapshot"] = asked.snapshot
     stages = trainings(load_recipe(path), path.parent, asked.pictures, asked.out)

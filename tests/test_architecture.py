@@ -28,6 +28,7 @@ LIGHT_ENGINE = [
     "engine.training.options",
     "engine.training.settings",
     "engine.weights",
+    "engine.weights.inception",
     "engine.weights.vgg",
     "engine.weights.vgg_places",
 ]

@@ -135,7 +135,7 @@ def test_a_chart_of_very_little_and_of_very_much(tmp_path):
 def test_the_measure_is_asked_and_told(tmp_path):
     asked = []
 
-    def measure_of(blobs, device):
+    def measure_of(blobs, device, inception, report):
         def distance(pictures):
             asked.append(pictures.shape)
             return {"features": 1.5, "patches": 2.5}
@@ -431,7 +431,12 @@ def test_the_command_says_what_is_wrong(tmp_path, monkeypatch):
     monkeypatch.setattr("live.train.train", asked.append)
     done = runner.invoke(app, ["train", "flowers", "-o", "x", "--kimg", "3", "--no-augment"])
     assert done.exit_code == 0
-    assert asked[0] == Options(Path("flowers"), Path("x"), kimg=3, augment=False)
+    assert asked[0] == [Options(Path("flowers"), Path("x"), kimg=3, augment=False)]
+    given = ["train", "flowers", "-o", "x", "--inception", "fid.pth"]
+    for recipe in ([], ["--recipe", "flowers128"]):
+        assert runner.invoke(app, [*given, *recipe]).exit_code == 0
+        assert {options.inception for options in asked[-1]} == {Path("fid.pth")}
+    assert asked[1] == [Options(Path("flowers"), Path("x"), inception=Path("fid.pth"))]
 
 
 def test_ctrl_c_ends_the_command_with_130(monkeypatch):

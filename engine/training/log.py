@@ -18,6 +18,7 @@ _PANELS = (
     ("path length", ("path",)),
     ("sign of the discriminator, p of the augmentation", ("sign", "p")),
     ("distance to the data", ("features", "patches")),
+    ("FID to the data, of the pictures that were measured", ("fid",)),
     ("distance to the pair", ("pairs",)),
     ("detours of a morph", ("detours",)),
 )

@@ -125,9 +125,9 @@ def _seen(
         if resolution not in (0, batch.shape[2]):
             raise ValueError(f"pictures of {batch.shape[2]} pixels among some of {resolution}")
         resolution = batch.shape[2]
-        shown = _shown(batch.to(device))
-        features.append(network(shown))
-        for number, cut in enumerate(patches.cut(shown, random)):
+        seen = shown(batch.to(device))
+        features.append(network(seen))
+        for number, cut in enumerate(patches.cut(seen, random)):
             if number == len(levels):
                 levels.append([])
             levels[number].append(cut)
@@ -147,6 +147,6 @@ def _batches(pictures: Iterable[Tensor]) -> Iterator[Tensor]:
             return
 
 
-def _shown(pictures: Tensor) -> Tensor:
+def shown(pictures: Tensor) -> Tensor:
     """What can be seen of them: 256 levels between -1 and 1, as real pictures have."""
     return pictures.float().clamp(-1, 1).add(1).mul(127.5).round().div(127.5).sub(1)

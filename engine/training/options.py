@@ -28,7 +28,8 @@ class Options:
     pool: flowers that are drawn ahead, and repeated; None draws each when it is needed. pairs: kimg
     in which flowers are compared with their own latents', pairs_begin at first and pairs_left from
     then on; pairs_share: how many of them.
-    snapshot: kimg between two. precision: auto, float32, float16 or bfloat16, of the highest
+    snapshot: kimg between two. inception: FID's weights; None: where torch keeps them, if it does,
+    and no FID if it does not. precision: auto, float32, float16 or bfloat16, of the highest
     resolutions.
     """
 
@@ -63,6 +64,7 @@ class Options:
     pairs_left: float = 0.0
     pairs_share: float = 1.0
     snapshot: float = 20.0
+    inception: Path | None = None
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"

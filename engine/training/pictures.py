@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -12,9 +12,12 @@ from engine.flowers.source import flowers
 from engine.generator import choose_device
 from engine.training.batches import Batches, Rendered, Shuffled
 from engine.training.data import prepare
+from engine.training.fid import Gaussian, frechet_distance, inception_features
+from engine.training.inception import Inception, load_inception
 from engine.training.measure import Measure
 from engine.training.options import Options, Report
 from engine.training.pool import draw_ahead
+from engine.weights.inception import find_inception
 
 MEASURED = {"cuda": 2048, "cpu": 512}
 """Pictures of either kind that are compared: more take a CPU, which draws flowers too, minutes."""
@@ -34,21 +37,62 @@ def open_pictures(options: Options, side: int, cache: Path, report: Report) -> B
     return Shuffled(pictures, options.seed)
 
 
-def measure_of(batches: Batches, device: torch.device) -> Callable[[Tensor], Mapping[str, float]]:
+def open_inception(options: Options, device: torch.device) -> Inception | None:
+    """What FID is measured with, if the user has it. Raises UserError."""
+    path = find_inception(options.inception)
+    return None if path is None else load_inception(path, device)
+
+
+def measure_of(
+    batches: Batches, device: torch.device, inception: Inception | None, report: Report
+) -> Callable[[Tensor], Mapping[str, float]]:
     """How far samples [N, 3, R, R] are from these pictures, by name."""
-    measure = Measure.of(_references(batches, device), device)
+    if inception is None:
+        measure = Measure.of(_references(batches, device), device)
+        return lambda samples: _distances(measure, samples)
+    count = _count(batches, device)
+    report.say(
+        f"fid: between {count} pictures and {measured(device)} of the network's: compares "
+        "trainings on them, and nothing with published FIDs, which are of 50000"
+    )
+    features: list[Tensor] = []
+    measure = Measure.of(_seen(_references(batches, device), inception, features), device)
+    real = Gaussian.of(torch.cat(features))
 
-    def distance(samples: Tensor) -> Mapping[str, float]:
-        found = measure.distance([samples])
-        return {"features": found.features, "patches": found.patches}
+    def distances(samples: Tensor) -> Mapping[str, float]:
+        fake = Gaussian.of(inception_features(inception, [samples]))
+        return {**_distances(measure, samples), "fid": frechet_distance(real, fake)}
 
-    return distance
+    return distances
+
+
+def measured(device: torch.device) -> int:
+    """Generated pictures that are compared, and real ones at most."""
+    return MEASURED.get(device.type, MEASURED["cpu"])
+
+
+def _distances(measure: Measure, samples: Tensor) -> dict[str, float]:
+    found = measure.distance([samples])
+    return {"features": found.features, "patches": found.patches}
+
+
+def _seen(
+    pictures: Iterable[Tensor], inception: Inception, features: list[Tensor]
+) -> Iterator[Tensor]:
+    """The pictures, whose features are kept as they pass: to draw flowers twice takes minutes."""
+    for batch in pictures:
+        features.append(inception_features(inception, [batch]))
+        yield batch
+
+
+def _count(batches: Batches, device: torch.device) -> int:
+    most = measured(device)
+    return most if batches.count is None else min(batches.count, most)
 
 
 def _references(batches: Batches, device: torch.device) -> Iterator[Tensor]:
     """Pictures drawn at random; of endless ones such as are not learned from."""
-    most = MEASURED.get(device.type, MEASURED["cpu"])
-    count = most if batches.count is None else min(batches.count, most)
+    count = _count(batches, device)
     first = _UNSEEN if batches.count is None else 0
     for begin in range(0, count, _TOGETHER):
         yield batches.take(first + begin, min(_TOGETHER, count - begin), device).pictures

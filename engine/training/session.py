@@ -34,10 +34,11 @@ from engine.training.batches import Batches
 from engine.training.beginning import new_discriminator, new_generator
 from engine.training.folder import Folder, read_state, write_grid, write_network, write_state
 from engine.training.growing import grow_discriminator, grow_generator
+from engine.training.inception import Inception
 from engine.training.log import Log, write_chart
 from engine.training.memory import keep_memory
 from engine.training.options import InterruptedTrainingError, Options, Progress, Report
-from engine.training.pictures import MEASURED, measure_of, open_pictures
+from engine.training.pictures import measure_of, measured, open_inception, open_pictures
 from engine.training.plan import plan, resolution
 from engine.training.samples import detours, grid_shape, mean_w, samples
 from engine.training.settings import Precision, Settings
@@ -49,7 +50,7 @@ Distance = Callable[[Tensor], Mapping[str, float]]
 Open = Callable[[Options, int, Path, Report], Batches]
 """The pictures that were asked for, of that resolution, prepared in a folder. Raises UserError."""
 
-MeasureOf = Callable[[Batches, torch.device], Distance]
+MeasureOf = Callable[[Batches, torch.device, Inception | None, Report], Distance]
 
 _LINES = 50  # of the log, between two snapshots
 _MORPHS = 256  # pictures, between two of which a morph is looked at
@@ -91,6 +92,7 @@ def train(
     before = None if options.start is None else ancestor(options.start)
     where = Folder(options.out)
     side = resolution(options, None if before is None else before.network.config)
+    inception = None if measure_of is None else open_inception(options, device)
     batches = open_pictures(options, side, where.cache, report)
     settings, generator, discriminator = _players(options, before, _precision(options, device))
     trainer = Trainer(settings, batches, generator, discriminator, device)
@@ -98,7 +100,9 @@ def train(
     seconds = _resume(options, trainer, where, report)
     log = Log(where.log, trainer.pictures)
     notes = {"trained_on": options.pictures.name}
-    distance = None if measure_of is None else measure_of(batches, device)
+    distance = None
+    if measure_of is not None:
+        distance = measure_of(batches, device, inception, report)
     run = _Run(options, report, trainer, where, log, notes, distance, seconds, clock)
     run.logged = run.kept = trainer.steps
     if not where.data.exists():
@@ -259,8 +263,7 @@ def keep(run: _Run) -> None:
     columns, rows = grid_shape(trainer.settings.resolution)
     write_grid(where.grid(kimg), samples(trainer, columns * rows, "grid"), columns)
     if run.distance is not None:
-        count = MEASURED.get(trainer.device.type, MEASURED["cpu"])
-        distances = run.distance(samples(trainer, count, "measure"))
+        distances = run.distance(samples(trainer, measured(trainer.device), "measure"))
         run.log.lines[-1] |= {**distances, "detours": detours(trainer, _MORPHS)}
         run.log.rewrite()
         told = ", ".join(f"{name} {value:.4g}" for name, value in distances.items())

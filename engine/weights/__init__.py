@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from engine.networks.stylegan2 import StyleGAN2
 
-__all__ = ["NetworkFile", "load_network", "read_network", "sha256"]
+__all__ = ["NetworkFile", "as_published", "load_network", "read_network", "sha256"]
 
 # Samples of w to average where a file holds no mean: rosinality's training checkpoints.
 _W_AVG_SAMPLES = 10_000
@@ -121,3 +121,15 @@ def sha256(path: Path | str) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def as_published(path: Path, promised: str | None) -> None:
+    """Let a file pass whose SHA-256 begins as was promised, or of which nothing was.
+
+    Raises UserError: it is damaged, or not the one that its name says.
+    """
+    if promised is not None and not (digest := sha256(path)).startswith(promised):
+        raise UserError(
+            f"{path}: is damaged or not what was published under this name: its SHA-256 begins "
+            f"with {digest[:8]}, not {promised[:8]}; delete it and get it again"
+        )

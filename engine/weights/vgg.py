@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from engine.errors import UserError
 from engine.networks.config import Shape
-from engine.weights import containers, sha256
+from engine.weights import as_published, containers
 from engine.weights.found import Weight, mismatches, to_float32
 from engine.weights.inert import Leaf, ScriptModule, UnreadableError, script_builder
 
@@ -125,12 +125,7 @@ def published(path: Path) -> str | None:
 def _checked(path: Path, purpose: containers.Purpose) -> object:
     """What is in the file, if it is the one its name says."""
     containers.glance(path, purpose)  # a film of 50 GB is not hashed to be refused
-    promised = published(path)
-    if promised is not None and not (digest := sha256(path)).startswith(promised):
-        raise UserError(
-            f"{path}: is damaged or not what was published under this name: its SHA-256 begins "
-            f"with {digest[:8]}, not {promised[:8]}; delete it and get it again"
-        )
+    as_published(path, published(path))
     return containers.read(path, purpose).tree
 
 
