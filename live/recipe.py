@@ -57,7 +57,6 @@ class Stage(BaseModel):
     augment: bool | None = None
     mirror: bool = False
     pool: Annotated[int, Field(ge=1, le=1 << 24)] | None = None
-    imitate: Amount = 0.0
     pairs: Amount | None = None
     pairs_begin: Share = 1.0
     pairs_left: Share = 0.0

@@ -279,29 +279,6 @@ def test_the_rate_falls_to_nothing():
     assert all(critic == pytest.approx(2 * rate) for rate, critic in rates)
 
 
-def test_it_imitates_before_it_plays_and_the_discriminator_learns_in_between():
-    t = trainer(imitate_kimg=0.016, freeze_kimg=0.016)
-    moved = []
-    for _ in range(6):
-        before = {name: x.clone() for name, x in t.state()[0].items()}
-        t.step()
-        after = t.state()[0]
-        players = "generator.synthesis.b4.const", "discriminator.b4.conv.weight"
-        moved.append(tuple(not torch.equal(before[name], after[name]) for name in players))
-    assert moved == [(True, False)] * 2 + [(False, True)] * 2 + [(True, True)] * 2
-
-
-def test_imitation_comes_nearer():
-    t = trainer(imitate_kimg=1.0, rate=0.01)
-    distances = []
-    for _ in range(3):
-        for _ in range(25):
-            t.step()
-        distances.append(t.means()["pairs"])
-    assert distances == sorted(distances, reverse=True)
-    assert distances[-1] < 0.8 * distances[0]
-
-
 def test_augmentation_adapts_every_four_steps():
     t = trainer(ramp_kimg=0.032)
     for step in range(1, 9):

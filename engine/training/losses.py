@@ -57,12 +57,11 @@ def pair_distance(fakes: Tensor, pictures: Tensor, largest: int = 32) -> Tensor:
     """
     difference = fakes - pictures
     total = difference.new_zeros(())
-    while True:
+    while difference.shape[2] > 4:
+        difference = F.avg_pool2d(difference, 2)
         if difference.shape[2] <= largest:
             total = total + difference.abs().mean()
-        if difference.shape[2] <= 4:
-            return total
-        difference = F.avg_pool2d(difference, 2)
+    return total
 
 
 def feature_distance(fakes: Sequence[Tensor], pictures: Sequence[Tensor]) -> Tensor:

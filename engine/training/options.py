@@ -24,7 +24,6 @@ class Options:
     start: a network to go on from, or the folder of another training. grow: whether it becomes as
     large as the other options say. freeze: kimg that its discriminator first learns alone, if it
     has to be a new one.
-    imitate: kimg in which flowers' latents are first taught their pictures, without a game.
     pool: flowers that are drawn ahead, and repeated; None draws each when it is needed. pairs: kimg
     in which flowers are compared with their own latents', pairs_begin at first and pairs_left from
     then on; pairs_share: how many of them.
@@ -59,7 +58,6 @@ class Options:
     noise: bool = True
     pool: int | None = None
     pairs: float | None = None
-    imitate: float = 0.0
     pairs_begin: float = 1.0
     pairs_left: float = 0.0
     pairs_share: float = 1.0

@@ -86,7 +86,6 @@ def plan(
         path=options.path,
         ema_kimg=options.average,
         augment=not flowers if options.augment is None else options.augment,
-        imitate_kimg=options.imitate if flowers else 0.0,
         freeze_kimg=options.freeze if frozen else 0.0,
         pairs=options.pairs_begin if pairs > 0 else 0.0,
         pairs_kimg=pairs,

@@ -29,11 +29,10 @@ class Settings:
     noise: whether noise inputs are learned. ema_kimg: half-life of the average, and ema_ramp: its
     share of what was seen, while that is less. augment: adapt augmentation until the
     discriminator's sign is `target` on average, at 1 / (1000 ramp_kimg) a picture.
-    imitate_kimg: at first the generator only imitates its latents' pictures, without a game.
-    freeze_kimg: then the discriminator learns alone that long. pairs: weight of the paired terms,
-    which falls to pairs_left at pairs_kimg; 0 for none. pairs_share: of a batch, that is compared;
-    the rest has fresh latents, which are mixed. precision: of the highest resolutions. fall: kimg
-    in which the rate falls to nothing, and until which; None for a rate that stays.
+    freeze_kimg: the discriminator learns alone that long. pairs: weight of the paired terms, which
+    falls to pairs_left at pairs_kimg; 0 for none. pairs_share: of a batch, that is compared; the
+    rest has fresh latents, which are mixed. precision: of the highest resolutions. fall: kimg in
+    which the rate falls to nothing, and until which; None for a rate that stays.
     """
 
     generator: StyleGAN2Config
@@ -51,7 +50,6 @@ class Settings:
     augment: bool = True
     target: float = 0.6
     ramp_kimg: float = 500.0
-    imitate_kimg: float = 0.0
     freeze_kimg: float = 0.0
     pairs: float = 0.0
     pairs_kimg: float = 0.0

@@ -94,21 +94,17 @@ class Trainer:
     @property
     def learns_alone(self) -> bool:
         """Whether the generator still waits for its discriminator."""
-        settings = self.settings
-        return self.pictures < 1000 * (settings.imitate_kimg + settings.freeze_kimg)
+        return self.pictures < 1000 * self.settings.freeze_kimg
 
     def step(self) -> None:
         """Learn from one batch. Raises DivergedError."""
         batch = self.batches.take(self.pictures, self.settings.batch, self.device)
         self._set_rates()
-        if self.pictures < 1000 * self.settings.imitate_kimg:
-            self._imitate(batch)
-        else:
-            self._play(batch)
-            if self.steps % R1_EVERY == 0:
-                self._smooth_discriminator(batch.pictures)
-            if self.settings.path and self.steps % PATH_EVERY == 0 and not self.learns_alone:
-                self._smooth_generator()
+        self._play(batch)
+        if self.steps % R1_EVERY == 0:
+            self._smooth_discriminator(batch.pictures)
+        if self.settings.path and self.steps % PATH_EVERY == 0 and not self.learns_alone:
+            self._smooth_generator()
         self.steps += 1
         self._follow()
         if self.steps % SETTLE_EVERY == 0:
@@ -120,20 +116,6 @@ class Trainer:
         critic = self.settings.critic_rate or rate
         self._adam_g.param_groups[0]["lr"] = rate * left * self._slower_g
         self._adam_d.param_groups[0]["lr"] = critic * left * self._slower_d
-
-    def _imitate(self, batch: Batch) -> None:
-        """A step of the generator towards the pictures that its latents were drawn as."""
-        assert batch.latents is not None
-        random = self._dice("imitate")
-        z = torch.randn(
-            len(batch.latents), self.generator.z_dim, device=self.device, generator=random
-        )
-        z[:, : batch.latents.shape[1]] = batch.latents
-        ws = self.generator.map(z, classes(self.generator, len(z), random))
-        fakes = self._synthesized(ws, random)
-        loss = losses.pair_distance(fakes, batch.pictures, self.settings.resolution)
-        self._note("pairs", loss)
-        self._move(self._adam_g, self._players[0], loss)
 
     def _play(self, batch: Batch) -> None:
         """Both losses of one batch, and a step of both players."""
@@ -279,7 +261,7 @@ class Trainer:
     def _adapt(self) -> None:
         """More augmentation or less, by what the discriminator said since the last time."""
         signs, self._signs = self._signs, []
-        if self.settings.augment and signs:
+        if self.settings.augment:
             sign = sum(signs) / len(signs)
             self._adaptation.adapt(sign, SETTLE_EVERY * self.settings.batch)
 
