@@ -279,6 +279,17 @@ def test_the_rate_falls_to_nothing():
     assert all(critic == pytest.approx(2 * rate) for rate, critic in rates)
 
 
+def test_the_rates_rise_as_each_player_begins():
+    t = trainer(warm_kimg=0.032, freeze_kimg=0.016, path=0.0)
+    rates = []
+    for _ in range(6):
+        t.step()
+        rates.append([a.param_groups[0]["lr"] / 0.0025 for a in (t._adam_g, t._adam_d)])
+    generator, discriminator = zip(*rates, strict=True)
+    assert generator == pytest.approx((0, 0, 0.25, 0.5, 0.75, 1))
+    assert discriminator == pytest.approx([x * 16 / 17 for x in (0.25, 0.5, 0.75, 1, 1, 1)])
+
+
 def test_augmentation_adapts_every_four_steps():
     t = trainer(ramp_kimg=0.032)
     for step in range(1, 9):

@@ -20,6 +20,8 @@ RESOLUTION = 256
 FLOWERS_MIXING = 0.5
 FLOWERS_PAIRS = 300.0  # kimg, where no end was named whose half it could be
 
+WARM_KIMG = 1.0  # where a network is gone on from; nothing was published
+
 _LARGEST = 1024
 _FULL_WIDTH = 32768  # channels x resolution from 512 x 512 on; half of it below
 
@@ -93,6 +95,7 @@ def plan(
         pairs_share=options.pairs_share,
         precision=precision,
         fall=fall,
+        warm_kimg=0.0 if network is None else WARM_KIMG,
     )
 
 

@@ -29,10 +29,11 @@ class Settings:
     noise: whether noise inputs are learned. ema_kimg: half-life of the average, and ema_ramp: its
     share of what was seen, while that is less. augment: adapt augmentation until the
     discriminator's sign is `target` on average, at 1 / (1000 ramp_kimg) a picture.
-    freeze_kimg: the discriminator learns alone that long. pairs: weight of the paired terms, which
-    falls to pairs_left at pairs_kimg; 0 for none. pairs_share: of a batch, that is compared; the
-    rest has fresh latents, which are mixed. precision: of the highest resolutions. fall: kimg in
-    which the rate falls to nothing, and until which; None for a rate that stays.
+    freeze_kimg: the discriminator learns alone that long. pairs: weight of the paired terms,
+    which falls to pairs_left at pairs_kimg; 0 for none. pairs_share: of a batch, that is compared;
+    the rest has fresh latents, which are mixed. precision: of the highest resolutions. fall: kimg
+    in which the rate falls to nothing, and until which; None for a rate that stays. warm_kimg: in
+    which each player's rate rises from nothing.
     """
 
     generator: StyleGAN2Config
@@ -57,6 +58,7 @@ class Settings:
     pairs_share: float = 1.0
     precision: Precision = "float32"
     fall: tuple[float, float] | None = None
+    warm_kimg: float = 0.0
 
     @property
     def resolution(self) -> int:
@@ -81,12 +83,21 @@ def published_batch(resolution: int) -> int:
     return max(min(4096 // resolution, 32), 4)
 
 
-def rate_left(settings: Settings, pictures: int) -> float:
-    """What is left of the rates after so many pictures, 1 to 0."""
-    if settings.fall is None:
-        return 1.0
-    length, end = settings.fall
-    return min(max((end - pictures / 1000) / length, 0.0), 1.0)
+def rate_share(settings: Settings, pictures: int, began: float = 0.0) -> float:
+    """What a player's rate is multiplied by after so many pictures, if it began after some kimg.
+
+    Adam's first steps go all the way in every weight, whatever they are worth: what took a network
+    long to learn would be gone in a few.
+    """
+    kimg = pictures / 1000
+    share = 1.0
+    if settings.warm_kimg:
+        risen = (kimg - began + settings.batch / 1000) / settings.warm_kimg
+        share = min(max(risen, 0.0), 1.0)
+    if settings.fall is not None:
+        length, end = settings.fall
+        share *= min(max((end - kimg) / length, 0.0), 1.0)
+    return share
 
 
 def average_decay(settings: Settings, pictures: int) -> float:

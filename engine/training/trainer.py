@@ -31,7 +31,7 @@ from engine.training.settings import (
     R1_EVERY,
     Settings,
     average_decay,
-    rate_left,
+    rate_share,
 )
 from engine.training.synthesis import synthesize
 
@@ -112,10 +112,12 @@ class Trainer:
             self._adapt()
 
     def _set_rates(self) -> None:
-        left, rate = rate_left(self.settings, self.pictures), self.settings.rate
-        critic = self.settings.critic_rate or rate
-        self._adam_g.param_groups[0]["lr"] = rate * left * self._slower_g
-        self._adam_d.param_groups[0]["lr"] = critic * left * self._slower_d
+        settings = self.settings
+        share = rate_share(settings, self.pictures, settings.freeze_kimg)
+        self._adam_g.param_groups[0]["lr"] = settings.rate * self._slower_g * share
+        share = rate_share(settings, self.pictures)
+        rate = settings.critic_rate or settings.rate
+        self._adam_d.param_groups[0]["lr"] = rate * self._slower_d * share
 
     def _play(self, batch: Batch) -> None:
         """Both losses of one batch, and a step of both players."""
