@@ -47,9 +47,9 @@ From: TypeAlias = Annotated[
     typer.Option(
         "--from",
         metavar="NETWORK",
-        help="Fine-tune: go on from any StyleGAN2 that Anthesis reads, or from the folder of "
-        "another training. By far the best start for a few hundred pictures, whatever the network "
-        "knew before.",
+        help="Fine-tune: go on from any StyleGAN2 that Anthesis reads, from the folder of another "
+        "training, or from the bundled flowers. By far the best start for a few hundred pictures, "
+        "whatever the network knew before.",
     ),
 ]
 Freeze: TypeAlias = Annotated[
@@ -174,7 +174,8 @@ RecipeOption: TypeAlias = Annotated[
         "--recipe",
         metavar="NAME|FILE",
         help="A training in stages, from a TOML file, or one of the bundled networks' own: "
-        "flowers128, flowers256. It says everything but -o, --device, --snapshot and --force.",
+        "flowers128, flowers256. Beside it there are -o, --device, --inception, --snapshot and "
+        "--force.",
     ),
 ]
 Replace: TypeAlias = Annotated[
@@ -252,7 +253,8 @@ def train(
     try:
         run.train(stages)
     except (InterruptedTrainingError, KeyboardInterrupt):
-        typer.echo("anthesis: interrupted; the same command goes on from here", err=True)
+        again = "the same command without --force" if force else "the same command"
+        typer.echo(f"anthesis: interrupted; {again} goes on from here", err=True)
         raise typer.Exit(130) from None
 
 
@@ -267,7 +269,10 @@ def _stages(context: typer.Context, recipe: str, asked: Options) -> list[Options
     }
     other = [option for name, option in typed.items() if name not in _BESIDE_A_RECIPE]
     if other:
-        raise typer.BadParameter(f"{', '.join(other)}: the recipe says that")
+        raise typer.BadParameter(
+            f"{', '.join(other)}: beside a recipe there are -o, --device, --inception, --snapshot "
+            "and --force; the rest stands in its file"
+        )
     path = find_recipe(recipe)
     said: dict[str, Any] = {
         "device": asked.device,

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from engine.errors import UserError
 from engine.nets import NETWORKS, bundled_network
 from engine.training.options import Options
+from engine.training.plan import channel_table
+from engine.training.settings import PATH_WEIGHT
 from live.setlist_faults import fault
 from live.toml_file import read_toml
 
@@ -50,7 +53,7 @@ class Stage(BaseModel):
     fall: Share = 0.0
     average: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
     mixing: Share | None = None
-    path: Amount = 2.0
+    path: Amount = PATH_WEIGHT
     noise: bool = True
     start: Annotated[str | None, Field(alias="from")] = None
     freeze: Amount = 10.0
@@ -60,10 +63,25 @@ class Stage(BaseModel):
     pairs: Amount | None = None
     pairs_begin: Share = 1.0
     pairs_left: Share = 0.0
-    pairs_share: Share = 1.0
+    pairs_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     snapshot: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 20.0
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.resolution & (self.resolution - 1):
+            raise ValueError(f"resolution {self.resolution}: it is a power of two")
+        try:
+            assert self.channels
+        except UserError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Of the generator's blocks. Raises UserError."""
+        return channel_table(self.channel_base, self.channel_max, self.resolution)
 
 
 class Recipe(BaseModel):
@@ -82,10 +100,14 @@ class Recipe(BaseModel):
 
     @field_validator("stage")
     @classmethod
-    def _one_beginning(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
-        for number, stage in enumerate(stages[1:], 2):
+    def _each_larger(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+        """Said before the first stage is trained rather than after it."""
+        for number, (before, stage) in enumerate(pairwise(stages), 2):
             if stage.start is not None:
                 raise ValueError(f"stage {number} goes on from the one before it, not from a file")
+            shrunk = any(a > b for a, b in zip(before.channels, stage.channels, strict=False))
+            if stage.resolution < before.resolution or shrunk:
+                raise ValueError(f"stage {number} is smaller than the one before: networks grow")
         return stages
 
 

@@ -14,17 +14,15 @@ from live.progress import Training
 
 
 def train(stages: Sequence[Options]) -> None:
-    """Train a network, in stages that go on from each other; those that are done are passed over.
+    """Train a network, in stages that go on from each other; what is done is not done again.
 
     Raises UserError, and InterruptedTrainingError after Ctrl-C: a snapshot is written then.
     """
-    from engine.training.session import is_done  # torch, which takes a second
-    from engine.training.session import train as learn
+    from engine.training.session import train as learn  # torch, which takes a second
 
     with ctrl_c() as stopped:
         for number, stage in enumerate(stages, 1):
             with Training(stopped, sys.stderr) as report:
                 if len(stages) > 1:
                     report.say(f"stage {number} of {len(stages)}")
-                if number == len(stages) or stage.force or not is_done(stage):
-                    learn(stage, report)
+                learn(stage, report)

@@ -490,8 +490,8 @@ def test_the_sets_it_compares(count):
     blobs = Blobs(count=count)
     distance = measure_of(blobs, CPU, Colours(), report)
     real = blobs.take(1 << 40 if count is None else 0, count or 6, CPU).pictures
-    assert distance(real)["fid"] < 1e-6
-    others = measure_of(blobs, CPU, None, report)(real + 0.2)
-    assert others.items() < distance(real + 0.2).items()
-    assert distance(real + 0.2)["fid"] == pytest.approx(0.12, abs=0.03)
+    assert distance([real])["fid"] < 1e-6
+    others = measure_of(blobs, CPU, None, report)([real + 0.2])
+    assert others.items() < distance([real + 0.2]).items()
+    assert distance([real + 0.2])["fid"] == pytest.approx(0.12, abs=0.03)
     assert f"between {count or 6} pictures and 6" in said[0]

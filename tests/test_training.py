@@ -1,19 +1,22 @@
 """Training: the losses by hand, the fast generator against the reference, steps and their state."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from engine.bench.synthetic import synthetic
+from engine.errors import UserError
 from engine.networks.config import StyleGAN2Config
 from engine.training import losses
 from engine.training.batches import Batch, Rendered, Shuffled
+from engine.training.beginning import new_discriminator, new_generator
 from engine.training.dice import dice, mixed_ws
 from engine.training.settings import average_decay, published_batch, published_gamma
 from engine.training.synthesis import synthesize
-from engine.training.trainer import DivergedError
+from engine.training.trainer import DivergedError, Trainer
 from tests.trained import CONFIG, CPU, Blobs, settings, trainer
 
 
@@ -277,6 +280,29 @@ def test_the_rate_falls_to_nothing():
         rates.append((groups[0]["lr"], groups[1]["lr"] * 17 / 16))
     assert [rate / 0.0025 for rate, _ in rates] == pytest.approx([1] * 5 + [0.75, 0.5, 0.25, 0])
     assert all(critic == pytest.approx(2 * rate) for rate, critic in rates)
+
+
+def test_without_noise_it_is_performed_without():
+    generator = new_generator(settings())
+    for layer in generator.synthesis.layers():
+        layer.noise_strength.data.fill_(0.5)  # as another training left it
+    chosen = settings(noise=False)
+    t = Trainer(chosen, Blobs(), generator, new_discriminator(chosen), CPU)
+    t.step()
+    ws = t.average.map(torch.randn(2, 16))
+    assert torch.equal(t.average.synthesize(ws, "const"), t.average.synthesize(ws, "none"))
+
+
+def test_networks_without_noise_inputs_are_trained():
+    t = trainer(generator=replace(CONFIG, use_noise=False), noise=False)
+    t.step()
+    assert set(t.means()) >= {"generator", "discriminator"}
+
+
+def test_pairs_need_room_in_z():
+    t = trainer(generator=replace(CONFIG, z_dim=4), pairs=1.0, pairs_kimg=1.0)
+    with pytest.raises(UserError, match="the pictures have 5 latents, and the network's z 4"):
+        t.step()
 
 
 def test_the_rates_rise_as_each_player_begins():

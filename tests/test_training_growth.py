@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from trained import CONFIG, CPU, Blobs, Told, lines, run, settings
 from typer.testing import CliRunner
 
 from engine.errors import UserError
@@ -22,6 +21,7 @@ from engine.training.pool import draw_ahead
 from engine.weights import load_network
 from live.cli import app
 from live.recipe import Recipe, bundled_recipes, load_recipe, trainings
+from tests.trained import CONFIG, CPU, Blobs, Told, lines, run, settings
 
 
 def trained_generator() -> StyleGAN2:
@@ -80,7 +80,11 @@ def test_a_training_goes_on_from_a_training(tmp_path):
     run(tmp_path / "one")
     run(tmp_path / "two", start=tmp_path / "one", kimg=0.008)
     before = ancestor(tmp_path / "one")
-    assert before.channels == (8, 8, 8)
+    assert before.critic.channels == (8, 8, 8)
+    average = load_network(tmp_path / "one" / "network.safetensors").synthesis.b8.conv1.weight
+    torch.testing.assert_close(
+        before.network.synthesis.b8.conv1.weight, average, rtol=1e-3, atol=1e-3
+    )
     facts = read_state(tmp_path / "two" / "snapshots" / "000000.state")[1]
     assert facts["settings"]["freeze_kimg"] == 0  # its discriminator came along
     (tmp_path / "empty").mkdir()
@@ -116,7 +120,7 @@ def test_flowers_are_drawn_ahead_once(tmp_path):
     again = draw_ahead(70, 16, 3, tmp_path, told, CPU)
     assert file.stat().st_mtime_ns == written
     assert torch.equal(again.take(40, 10, CPU).pictures, batch.pictures)
-    assert "drawing 70 flowers ahead" in told.lines[0]
+    assert "64 of 70 flowers drawn ahead" in told.lines[0]
 
 
 def test_a_drawing_that_is_interrupted_leaves_nothing(tmp_path):
@@ -164,7 +168,7 @@ def test_a_recipe_says_what_is_not_asked_beside_it(tmp_path):
     asked = ["train", "flowers", "--recipe", "flowers256", "--gamma", "3", "-o", str(tmp_path)]
     done = CliRunner().invoke(app, asked)
     assert done.exit_code == 2
-    assert "--gamma: the recipe says that" in done.output
+    assert "--gamma: beside a recipe" in done.output
 
 
 @pytest.mark.parametrize(
@@ -179,6 +183,17 @@ def test_a_recipe_says_what_is_not_asked_beside_it(tmp_path):
             'from = "x"',
             "stage 2 goes on from the one before",
         ),
+        (
+            "[[stage]]\nkimg = 1\nresolution = 64\n[[stage]]\nkimg = 1\nresolution = 32",
+            "stage 2 is smaller",
+        ),
+        (
+            "[[stage]]\nkimg = 1\nresolution = 64\n[[stage]]\nkimg = 1\nresolution = 64\n"
+            "channel_base = 8192",
+            "stage 2 is smaller",
+        ),
+        ("[[stage]]\nkimg = 1\nresolution = 100", "resolution 100: it is a power of two"),
+        ("[[stage]]\nkimg = 1\nresolution = 64\nchannel_base = 32", "channel base of 32"),
     ],
 )
 def test_a_recipe_that_is_wrong_is_one_line(tmp_path, text, said):

@@ -112,7 +112,9 @@ def test_a_sheet_shows_the_same_latents_and_one_the_data(whole):
         with Image.open(whole / name) as sheet:
             assert sheet.size == (16 * 16, 10 * 16)
             assert np.asarray(sheet).std() > 1
-    assert torch.equal(samples(trainer(), 40, "grid"), samples(trainer(), 40, "grid"))
+    one, other = (torch.cat([*samples(trainer(), 40, "grid")]) for _ in range(2))
+    assert len(one) == 40
+    assert torch.equal(one, other)
 
 
 def test_the_log_tells_and_is_drawn(whole):
@@ -137,7 +139,7 @@ def test_the_measure_is_asked_and_told(tmp_path):
 
     def measure_of(blobs, device, inception, report):
         def distance(pictures):
-            asked.append(pictures.shape)
+            asked.append(torch.cat([*pictures]).shape)
             return {"features": 1.5, "patches": 2.5}
 
         return distance
@@ -250,7 +252,7 @@ def test_gamma_may_change_but_not_the_networks(tmp_path):
     assert "gamma now 2.0" in told.lines[0]
     with pytest.raises(UserError, match="another generator, discriminator: --force"):
         run(tmp_path, kimg=0.032, channel_max=4)
-    with pytest.raises(UserError, match="another pictures, flowers: --force"):
+    with pytest.raises(UserError, match="another set of pictures, flowers: --force"):
         run(tmp_path, kimg=0.032, pictures=Path("others"))
     told = run(tmp_path, kimg=0.016, channel_max=4, force=True)
     assert not any("goes on" in line for line in told.lines)
@@ -317,6 +319,54 @@ def test_a_full_disk_leaves_the_snapshot_before(small_disk, tmp_path):
     assert facts["steps"] == 8
     assert load_network(out / "network.safetensors").resolution == 16
     assert not [path for path in out.rglob("*") if path.name.startswith(".")]
+
+
+def test_a_snapshot_of_which_only_the_state_was_written_is_made_good(tmp_path):
+    run(tmp_path)
+    network = {name: x.clone() for name, x in load_file(tmp_path / "network.safetensors").items()}
+    newest = folder.Folder(tmp_path).newest()
+    later = newest.stat().st_mtime_ns + 10**9
+    os.utime(newest, ns=(later, later))
+    (tmp_path / "network.safetensors").write_bytes(b"the one before")
+    told = run(tmp_path)  # the same command
+    again = load_file(tmp_path / "network.safetensors")
+    assert all(torch.equal(again[name], network[name]) for name in network)
+    assert "goes on after 0.2 kimg" in told.lines[0]
+
+
+def test_what_a_kill_left_half_written_is_removed(tmp_path):
+    run(tmp_path, kimg=0.064)
+    half = (
+        ".network.safetensors.abcd_123",
+        "snapshots/.000012.state.abcdefgh",
+        "pictures/.flowers-128-v1-0-20480.npy.abcdefgh",
+    )
+    theirs = ".notes.txt.abcdefgh", ".hidden"
+    for name in (*half, *theirs):
+        (tmp_path / name).write_bytes(b"x")
+    run(tmp_path, kimg=0.128)
+    assert not any((tmp_path / name).exists() for name in half)
+    assert all((tmp_path / name).exists() for name in theirs)
+
+
+def test_another_pool_is_another_training(tmp_path):
+    run(tmp_path, kimg=0.064, pool=64)
+    with pytest.raises(UserError, match="another pool: --force"):
+        run(tmp_path, kimg=0.128, pool=128)
+
+
+def test_force_does_not_remove_what_is_gone_on_from(tmp_path):
+    run(tmp_path, kimg=0.064)
+    for start in (tmp_path, tmp_path / "network.safetensors"):
+        with pytest.raises(UserError, match="would be removed by --force"):
+            run(tmp_path, kimg=0.064, start=start, force=True)
+    assert (tmp_path / "network.safetensors").exists()
+
+
+def test_pools_and_pairs_are_for_flowers(tmp_path):
+    for name in ("pool", "pairs"):
+        with pytest.raises(UserError, match=f"{name}: is for flowers only"):
+            run(tmp_path, pictures=Path("faces"), **{name: 64})
 
 
 # From another network
@@ -400,21 +450,17 @@ def test_another_resolution_or_family_is_refused(tmp_path):
 )
 def test_what_no_network_is(asked, said):
     with pytest.raises(UserError, match=said):
-        plan(
-            Options(Path("flowers"), Path("run"), **asked), None, frozen=False, precision="float32"
-        )
+        plan(Options(Path("flowers"), Path("run"), **asked), None, precision="float32")
 
 
 def test_what_is_published_is_taken_where_nothing_is_said():
-    faces = plan(Options(Path("faces"), Path("run")), None, frozen=False, precision="float16")
+    faces = plan(Options(Path("faces"), Path("run")), None, precision="float16")
     assert faces.generator.channels == (512, 512, 512, 512, 256, 128, 64)
     assert len(faces.generator.mapping) == 8
     assert (faces.batch, faces.mixing, faces.augment, faces.pairs) == (16, 0.9, True, 0)
     assert faces.generator.conv_clamp == 256
     assert faces.half_resolutions == {32, 64, 128, 256}
-    flowers = plan(
-        Options(Path("flowers"), Path("run"), kimg=800), None, frozen=False, precision="float32"
-    )
+    flowers = plan(Options(Path("flowers"), Path("run"), kimg=800), None, precision="float32")
     assert (flowers.mixing, flowers.augment, flowers.pairs_kimg) == (0.5, False, 400)
     assert flowers.generator.conv_clamp is None
 

@@ -1,4 +1,4 @@
-"""What networks are before they have learned anything, or where they go on from another's end."""
+"""What networks are before they have learned anything."""
 
 from __future__ import annotations
 

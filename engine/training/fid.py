@@ -32,7 +32,7 @@ class Gaussian:
     @classmethod
     def of(cls, features: Tensor) -> Gaussian:
         """Of [N, D], N from 1; one alone has a covariance of 0."""
-        points = features.double().cpu()  # Apple's GPUs have no float64
+        points = features.cpu().double()  # Apple's GPUs have no float64
         mean = points.mean(dim=0)
         apart = points - mean
         return cls(mean, apart.T @ apart / max(len(points) - 1, 1))

@@ -5,11 +5,14 @@ grid-000120.png              the same latents after 120 kimg; data.png: what the
 log.jsonl, log.png           losses and measures
 snapshots/000120.state       everything a training is (safetensors); the last two are kept
 snapshots/000120.safetensors the network at that time; some are kept, evenly spread
+pictures/                    what is learned from, prepared or drawn ahead
+stage-1/                     the same, of a recipe's stage before the last
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +38,11 @@ NETWORKS = 10
 GRIDS = 40
 
 _HALF_MAX = 6e4
+
+_HALF_WRITTEN = re.compile(
+    r"\.(network\.safetensors|\d+\.(state|safetensors)|(grid-\d+|data|log)\.png|log\.jsonl"
+    r"|(flowers|pictures)-[\w-]+\.npy)\.\w{8}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +89,14 @@ class Folder:
         return self.path / f"grid-{kimg:06}.png"
 
     def make(self) -> None:
-        """Raises UserError."""
+        """Raises UserError. What kills left half-written is removed."""
         try:
-            (self.path / "snapshots").mkdir(parents=True, exist_ok=True)
+            for folder in (self.path / "snapshots", self.cache):
+                folder.mkdir(parents=True, exist_ok=True)
+            for folder in (self.path, self.path / "snapshots", self.cache):
+                for path in folder.iterdir():
+                    if _HALF_WRITTEN.fullmatch(path.name):
+                        path.unlink()
         except OSError as error:
             raise UserError(f"-o {self.path}: cannot be made ({error.strerror})") from error
 
@@ -92,11 +105,23 @@ class Folder:
         states = sorted((self.path / "snapshots").glob("[0-9]*.state"))
         return states[-1] if states else None
 
+    def is_whole(self, state: Path) -> bool:
+        """Whether the networks that go with the newest state were written after it."""
+        written = state.stat().st_mtime_ns
+        return all(
+            path.exists() and path.stat().st_mtime_ns >= written
+            for path in (self.snapshot(_number(state)), self.network)
+        )
+
+    def own(self) -> list[Path]:
+        """What a training leaves, as far as it is there, and the folder."""
+        patterns = "grid-[0-9]*.png", "snapshots/[0-9]*.state", "snapshots/[0-9]*.safetensors"
+        many = [path for pattern in patterns for path in self.path.glob(pattern)]
+        return [self.path, self.network, self.data, self.log, self.chart, *many]
+
     def clear(self) -> None:
         """Remove what an earlier training left, and nothing else."""
-        patterns = "grid-[0-9]*.png", "snapshots/[0-9]*.state", "snapshots/[0-9]*.safetensors"
-        old = [path for pattern in patterns for path in self.path.glob(pattern)]
-        for path in (self.network, self.data, self.log, self.chart, *old):
+        for path in self.own()[1:]:
             path.unlink(missing_ok=True)
 
     def thin_out(self) -> None:
@@ -139,18 +164,37 @@ def write_state(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, A
         stream.write(safetensors.torch.save(dict(tensors), {"training": text}))
 
 
+_WRONG = SafetensorError, OSError, ValueError, KeyError, TypeError
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """Of a state, without its tensors. Raises UserError for a file that is something else."""
+    try:
+        with safe_open(path, "pt") as file:
+            return _facts(file.metadata())
+    except _WRONG as error:
+        raise _no_state(path) from error
+
+
 def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """What `write_state` wrote. Raises UserError for a file that is something else."""
     try:
         with safe_open(path, "pt") as file:
-            facts = json.loads((file.metadata() or {})["training"])
-            if facts["anthesis"] != FORMAT:
-                raise ValueError("another format")
+            facts = _facts(file.metadata())
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}: is no state of a training; delete it to go on from the one before"
-        ) from error
+    except _WRONG as error:
+        raise _no_state(path) from error
+
+
+def _facts(metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads((metadata or {})["training"])
+    if facts["anthesis"] != FORMAT:
+        raise ValueError("another format")
+    return facts
+
+
+def _no_state(path: Path) -> UserError:
+    return UserError(f"{path}: is no state of a training; delete it to go on from the one before")
 
 
 def write_network(net: StyleGAN2, w_avg: Tensor, path: Path, notes: Mapping[str, str]) -> None:

@@ -14,13 +14,13 @@ _MOST = 2**31 - 1
 _AT_ONCE = 1 << 28  # bytes that the heap grows by
 
 
-def keep_memory() -> bool:
-    """Whether it could be told to: glibc is. For the rest of the process's life."""
+def keep_memory() -> None:
+    """For the rest of the process's life, where the C library is glibc; else nothing changes."""
     if not sys.platform.startswith("linux"):
-        return False
+        return
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:  # another C library
-        return False
-    asked = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, _MOST), (_TOP_PAD, _AT_ONCE))
-    return all(mallopt(name, value) == 1 for name, value in asked)
+        return
+    for name, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, _MOST), (_TOP_PAD, _AT_ONCE)):
+        mallopt(name, value)

@@ -29,7 +29,7 @@ class Pairs:
 
     def weight(self, pictures: int) -> float:
         """Of each term, as a share of the game's gradient, after so many pictures."""
-        if self._settings.pairs == 0:
+        if self._settings.pairs_kimg == 0:
             return 0.0
         begin, end = self._settings.pairs, self._settings.pairs_left
         gone = min(pictures / (1000 * self._settings.pairs_kimg), 1.0)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from engine.errors import UserError
 from engine.flowers.source import flowers
 from engine.generator import choose_device
 from engine.training.batches import Batches, Rendered, Shuffled
@@ -16,7 +17,7 @@ from engine.training.fid import Gaussian, frechet_distance, inception_features
 from engine.training.inception import Inception, load_inception
 from engine.training.measure import Measure
 from engine.training.options import Options, Report
-from engine.training.pool import draw_ahead
+from engine.training.pool import Pool, draw_ahead
 from engine.weights.inception import find_inception
 
 MEASURED = {"cuda": 2048, "cpu": 512}
@@ -37,16 +38,24 @@ def open_pictures(options: Options, side: int, cache: Path, report: Report) -> B
     return Shuffled(pictures, options.seed)
 
 
-def open_inception(options: Options, device: torch.device) -> Inception | None:
-    """What FID is measured with, if the user has it. Raises UserError."""
-    path = find_inception(options.inception)
-    return None if path is None else load_inception(path, device)
+def open_inception(options: Options, device: torch.device, report: Report) -> Inception | None:
+    """What FID is measured with, if the user has it. Raises UserError for a file that was named."""
+    try:
+        path = find_inception(options.inception)
+        return None if path is None else load_inception(path, device)
+    except UserError as error:
+        if options.inception is not None:
+            raise
+        report.say(f"without fid: {error}")
+        return None
 
 
 def measure_of(
     batches: Batches, device: torch.device, inception: Inception | None, report: Report
-) -> Callable[[Tensor], Mapping[str, float]]:
-    """How far samples [N, 3, R, R] are from these pictures, by name."""
+) -> Callable[[Iterable[Tensor]], Mapping[str, float]]:
+    """How far samples, batches [n, 3, R, R], are from these pictures, by name."""
+    if isinstance(batches, Pool):
+        batches = batches.series()
     if inception is None:
         measure = Measure.of(_references(batches, device), device)
         return lambda samples: _distances(measure, samples)
@@ -59,9 +68,10 @@ def measure_of(
     measure = Measure.of(_seen(_references(batches, device), inception, features), device)
     real = Gaussian.of(torch.cat(features))
 
-    def distances(samples: Tensor) -> Mapping[str, float]:
-        fake = Gaussian.of(inception_features(inception, [samples]))
-        return {**_distances(measure, samples), "fid": frechet_distance(real, fake)}
+    def distances(samples: Iterable[Tensor]) -> Mapping[str, float]:
+        features: list[Tensor] = []
+        found = _distances(measure, _seen(samples, inception, features))
+        return {**found, "fid": frechet_distance(real, Gaussian.of(torch.cat(features)))}
 
     return distances
 
@@ -71,15 +81,15 @@ def measured(device: torch.device) -> int:
     return MEASURED.get(device.type, MEASURED["cpu"])
 
 
-def _distances(measure: Measure, samples: Tensor) -> dict[str, float]:
-    found = measure.distance([samples])
+def _distances(measure: Measure, samples: Iterable[Tensor]) -> dict[str, float]:
+    found = measure.distance(samples)
     return {"features": found.features, "patches": found.patches}
 
 
 def _seen(
     pictures: Iterable[Tensor], inception: Inception, features: list[Tensor]
 ) -> Iterator[Tensor]:
-    """The pictures, whose features are kept as they pass: to draw flowers twice takes minutes."""
+    """The pictures, whose features are kept as they pass: drawing them twice takes minutes."""
     for batch in pictures:
         features.append(inception_features(inception, [batch]))
         yield batch

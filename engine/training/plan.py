@@ -46,16 +46,14 @@ def resolution(options: Options, network: StyleGAN2Config | None) -> int:
     return side
 
 
-def plan(
-    options: Options, network: StyleGAN2Config | None, frozen: bool, precision: Precision
-) -> Settings:
+def plan(options: Options, network: StyleGAN2Config | None, precision: Precision) -> Settings:
     """All numbers of a training.
 
-    network: the one it goes on from. frozen: whether its discriminator is a new one. precision:
-    the one that the device is quickest in. Raises UserError.
+    network: the one it goes on from, with a new discriminator. precision: of the highest
+    resolutions. Raises UserError.
     """
     side = resolution(options, network)
-    channels = _channels(options.channel_base, options.channel_max, side)
+    channels = channel_table(options.channel_base, options.channel_max, side)
     generator = network or StyleGAN2Config(LATENT, channels, (LATENT,) * options.mapping)
     if options.grow:
         generator = dataclasses.replace(generator, channels=channels)
@@ -64,9 +62,12 @@ def plan(
     critic = generator.channels
     if options.critic_base is not None or options.critic_max is not None:
         most = options.critic_max or options.channel_max
-        critic = _channels(options.critic_base or options.channel_base, most, side)
+        critic = channel_table(options.critic_base or options.channel_base, most, side)
     batch = options.batch or published_batch(side)
     flowers = options.draws_flowers
+    for name in ("pool", "pairs"):
+        if not flowers and getattr(options, name) is not None:
+            raise UserError(f"{name}: is for flowers only; leave it out to train on pictures")
     pairs = 0.0
     if flowers and (network is None or options.pairs is not None):
         pairs = FLOWERS_PAIRS if options.kimg is None else options.kimg / 2
@@ -88,7 +89,7 @@ def plan(
         path=options.path,
         ema_kimg=options.average,
         augment=not flowers if options.augment is None else options.augment,
-        freeze_kimg=options.freeze if frozen else 0.0,
+        freeze_kimg=0.0 if network is None else options.freeze,
         pairs=options.pairs_begin if pairs > 0 else 0.0,
         pairs_kimg=pairs,
         pairs_left=options.pairs_left,
@@ -99,11 +100,11 @@ def plan(
     )
 
 
-def _channels(base: int | None, most: int, side: int) -> tuple[int, ...]:
-    """Of the blocks 4, 8, ... side."""
+def channel_table(base: int | None, most: int, side: int) -> tuple[int, ...]:
+    """Channels of the blocks 4, 8, ... side. Raises UserError."""
     if base is None:
         base = _FULL_WIDTH if side >= 512 else _FULL_WIDTH // 2
     if base < side:
-        raise UserError(f"--channel-base {base}: less than one channel at {side}x{side}")
+        raise UserError(f"a channel base of {base}: less than one channel at {side}x{side}")
     sides = [4 << octave for octave in range(side.bit_length() - 2)]
     return tuple(min(base // each, most) for each in sides)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from engine.networks.stylegan2 import StyleGAN2
+from engine.training.detours import STEP, detours
 from engine.training.dice import classes, dice
-from engine.training.smoothness import STEP, path_length
 from engine.training.synthesis import synthesize
 from engine.training.trainer import Trainer
 
@@ -23,33 +23,35 @@ def grid_shape(resolution: int) -> tuple[int, int]:
     return columns, max(columns * 5 // 8, 2)
 
 
-@torch.no_grad()
-def samples(trainer: Trainer, count: int, purpose: str) -> Tensor:
-    """[count, 3, R, R], about [-1, 1]: psi 1, and the noise that a show would have."""
+def samples(trainer: Trainer, count: int, purpose: str) -> Iterator[Tensor]:
+    """[n, 3, R, R], about [-1, 1], until there are `count`: psi 1, and a show's noise."""
     net = trainer.average
-    learned = trainer.settings.noise and net.config.use_noise
-    noise = [layer.noise_const for layer in net.synthesis.layers()] if learned else None
-    pictures = [
-        synthesize(net, net.map(z, c), noise, trainer.settings.half_resolutions, trainer.half_type)
-        for z, c in _latents(net, trainer.settings.seed, count, purpose, _TOGETHER)
-    ]
-    return torch.cat(pictures)
+    half = trainer.settings.half_resolutions
+    for z, c in _latents(net, trainer.settings.seed, count, purpose, _TOGETHER):
+        with torch.no_grad():
+            yield synthesize(net, net.map(z, c), _shown_noise(trainer), half, trainer.half_type)
 
 
 @torch.no_grad()
-def detours(trainer: Trainer, count: int) -> float:
-    """How much farther than straight a morph goes between two of so many pictures; 1 is straight.
+def morphs(trainer: Trainer, count: int) -> float:
+    """How straight morphs between two of so many pictures are: `detours`, in float32.
 
-    In float32: steps are small.
+    Steps are small.
     """
     net = trainer.average
-    learned = trainer.settings.noise and net.config.use_noise
-    noise = [layer.noise_const for layer in net.synthesis.layers()] if learned else None
-    latents = _latents(net, trainer.settings.seed, count, "detours", count)
+    latents = _latents(net, trainer.settings.seed, count, "morphs", count)
     ws = torch.cat([net.map(z, c) for z, c in latents])
     random = dice(trainer.settings.seed, 0, "places", ws.device)
     at = torch.rand(count // 2, device=ws.device, generator=random) * (1 - STEP)
-    return path_length(lambda some: synthesize(net, some, noise), ws, at)
+    return detours(lambda some: synthesize(net, some, _shown_noise(trainer)), ws, at)
+
+
+def _shown_noise(trainer: Trainer) -> list[Tensor] | None:
+    """The maps a show has; None where noise is not learned."""
+    net = trainer.average
+    if not (trainer.settings.noise and net.config.use_noise):
+        return None
+    return [layer.noise_const for layer in net.synthesis.layers()]
 
 
 @torch.no_grad()
@@ -57,7 +59,7 @@ def mean_w(net: StyleGAN2, seed: int) -> Tensor:
     """The mean w [w_dim] of 10,000 latents: what psi pulls towards."""
     total = torch.zeros(net.w_dim, dtype=torch.float64)
     for z, c in _latents(net, seed, _MEAN_OF, "mean", 1000):
-        total += net.mapping(z, c).double().sum(dim=0).cpu()
+        total += net.mapping(z, c).cpu().double().sum(dim=0)
     return (total / _MEAN_OF).float()
 
 

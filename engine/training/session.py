@@ -2,7 +2,8 @@
 
     what is asked, and what was published where nothing is   options, plan
     pictures, prepared or drawn                              batches
-    new networks, or those that another training ended with  beginning
+    new networks, or those that another training ended with  players
+    where it was, if it was begun before                     resuming
     a step, again and again                                  trainer
     the average, a grid, a chart, all of the state           folder, log
 
@@ -12,40 +13,36 @@ written last, and comes to the same end.
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from engine.errors import UserError
 from engine.generator import choose_device
-from engine.networks.discriminator import Discriminator
-from engine.networks.stylegan2 import StyleGAN2
 from engine.projection.objective import tensor_cores
-from engine.training.ancestors import Ancestor, ancestor
+from engine.training.ancestors import ancestor
 from engine.training.batches import Batches
-from engine.training.beginning import new_discriminator, new_generator
-from engine.training.folder import Folder, read_state, write_grid, write_network, write_state
-from engine.training.growing import grow_discriminator, grow_generator
+from engine.training.folder import Folder, write_grid, write_network, write_state
 from engine.training.inception import Inception
 from engine.training.log import Log, write_chart
 from engine.training.memory import keep_memory
 from engine.training.options import InterruptedTrainingError, Options, Progress, Report
 from engine.training.pictures import measure_of, measured, open_inception, open_pictures
-from engine.training.plan import plan, resolution
-from engine.training.samples import detours, grid_shape, mean_w, samples
-from engine.training.settings import Precision, Settings
+from engine.training.players import players
+from engine.training.resuming import check, clear, facts_of, is_over, resume
+from engine.training.samples import grid_shape, mean_w, morphs, samples
+from engine.training.settings import Precision
 from engine.training.trainer import SETTLE_EVERY, DivergedError, Trainer
 
-Distance = Callable[[Tensor], Mapping[str, float]]
-"""From pictures [N, 3, R, R] to their distances to the data, by name."""
+Distance = Callable[[Iterable[Tensor]], Mapping[str, float]]
+"""From pictures, batches [n, 3, R, R], to their distances to the data, by name."""
 
 Open = Callable[[Options, int, Path, Report], Batches]
 """The pictures that were asked for, of that resolution, prepared in a folder. Raises UserError."""
@@ -66,7 +63,6 @@ class _Run:
     trainer: Trainer
     folder: Folder
     log: Log
-    notes: dict[str, str]
     distance: Distance | None
     seconds: float  # trained before
     clock: Callable[[], float]
@@ -91,20 +87,27 @@ def train(
     device = choose_device(options.device)
     before = None if options.start is None else ancestor(options.start)
     where = Folder(options.out)
-    side = resolution(options, None if before is None else before.network.config)
-    inception = None if measure_of is None else open_inception(options, device)
-    batches = open_pictures(options, side, where.cache, report)
-    settings, generator, discriminator = _players(options, before, _precision(options, device))
-    trainer = Trainer(settings, batches, generator, discriminator, device)
+    settings, generator, discriminator = players(options, before, _precision(options, device))
+    if options.force:
+        clear(options, where)
+    state = check(options, settings, where)
+    if state is not None and is_over(options, state, where):
+        report.say(f"{where.network}: is trained; anthesis play performs it")
+        return
+    inception = None if measure_of is None else open_inception(options, device, report)
     where.make()
-    seconds = _resume(options, trainer, where, report)
+    batches = open_pictures(options, settings.resolution, where.cache, report)
+    trainer = Trainer(settings, batches, generator, discriminator, device)
+    seconds = 0.0 if state is None else resume(state, trainer, where, report)
+    if trainer.learns_alone:
+        report.say(f"the discriminator learns alone for {settings.freeze_kimg:g} kimg")
     log = Log(where.log, trainer.pictures)
-    notes = {"trained_on": options.pictures.name}
     distance = None
     if measure_of is not None:
         distance = measure_of(batches, device, inception, report)
-    run = _Run(options, report, trainer, where, log, notes, distance, seconds, clock)
-    run.logged = run.kept = trainer.steps
+    run = _Run(options, report, trainer, where, log, distance, seconds, clock)
+    run.logged = trainer.steps
+    run.kept = trainer.steps if state is None or where.is_whole(state) else 0
     if not where.data.exists():
         columns, rows = grid_shape(settings.resolution)
         data = batches.take(0, columns * rows, device).pictures
@@ -115,44 +118,10 @@ def train(
         _go_on(run)
 
 
-def is_done(options: Options) -> bool:
-    """Whether its folder holds all the kimg that are asked for."""
-    newest = Folder(options.out).newest()
-    return newest is not None and options.kimg is not None and int(newest.stem) >= int(options.kimg)
-
-
 def _precision(options: Options, device: torch.device) -> Precision:
     if options.precision == "auto":
         return "float16" if device.type == "cuda" else "float32"
     return cast(Precision, options.precision)
-
-
-def _players(
-    options: Options, before: Ancestor | None, precision: Precision
-) -> tuple[Settings, StyleGAN2, Discriminator]:
-    """The numbers, and both networks as they begin."""
-    if before is None:
-        settings = plan(options, None, frozen=False, precision=precision)
-        return settings, new_generator(settings), new_discriminator(settings)
-    settings = plan(options, before.network.config, frozen=True, precision=precision)
-    if before.channels is not None and not options.grow:
-        settings = replace(settings, discriminator=before.channels)
-    generator, discriminator = new_generator(settings), new_discriminator(settings)
-    try:
-        if options.grow:
-            grow_generator(before.network, generator)
-        else:
-            generator.load_state_dict(before.network.state_dict())
-    except ValueError as error:
-        raise UserError(f"--from {options.start}: {error}") from error
-    if before.tensors is None:
-        return settings, generator, discriminator
-    if before.channels == settings.discriminator:
-        discriminator.load_state_dict(before.tensors)
-        settings = replace(settings, freeze_kimg=0.0)
-    else:
-        grow_discriminator(before.tensors, discriminator)
-    return settings, generator, discriminator
 
 
 def _go_on(run: _Run) -> None:
@@ -246,25 +215,20 @@ def keep(run: _Run) -> None:
     trainer, where = run.trainer, run.folder
     tensors, numbers = trainer.state()
     kimg = int(run.kimg)
-    if trainer.steps != run.logged:
+    if trainer.steps != run.logged or not run.log.lines:
         _write_line(run)
-    facts = {
-        "settings": asdict(trainer.settings),
-        "seconds": round(run.seconds, 3),
-        "pictures": run.notes["trained_on"],
-        **numbers,
-    }
-    write_state(where.state(kimg), tensors, facts)
+    facts = facts_of(run.options, trainer.settings, run.seconds)
+    write_state(where.state(kimg), tensors, {**facts, **numbers})
     run.kept = trainer.steps
-    notes = {**run.notes, "kimg": f"{run.kimg:.1f}"}
+    notes = {"trained_on": run.options.pictures.name, "kimg": f"{run.kimg:.1f}"}
     w_avg = mean_w(trainer.average, trainer.settings.seed)
     write_network(trainer.average, w_avg, where.snapshot(kimg), notes)
     write_network(trainer.average, w_avg, where.network, notes)
     columns, rows = grid_shape(trainer.settings.resolution)
-    write_grid(where.grid(kimg), samples(trainer, columns * rows, "grid"), columns)
+    write_grid(where.grid(kimg), torch.cat([*samples(trainer, columns * rows, "grid")]), columns)
     if run.distance is not None:
         distances = run.distance(samples(trainer, measured(trainer.device), "measure"))
-        run.log.lines[-1] |= {**distances, "detours": detours(trainer, _MORPHS)}
+        run.log.lines[-1] |= {**distances, "detours": morphs(trainer, _MORPHS)}
         run.log.rewrite()
         told = ", ".join(f"{name} {value:.4g}" for name, value in distances.items())
         run.report.say(f"{where.grid(kimg)}: distance to the data: {told}")
@@ -272,40 +236,3 @@ def keep(run: _Run) -> None:
         run.report.say(f"{where.grid(kimg)}")
     write_chart(where.chart, run.log.lines)
     where.thin_out()
-
-
-def _resume(options: Options, trainer: Trainer, where: Folder, report: Report) -> float:
-    """Go on from the newest state, if there is one. Returns the seconds trained before."""
-    newest = where.newest()
-    if options.force:
-        where.clear()
-        return 0.0
-    if newest is None:
-        if where.network.exists():
-            raise UserError(
-                f"{where.network}: is there already, and no training to go on with: --force "
-                "replaces it, or name another folder with -o"
-            )
-        return 0.0
-    tensors, facts = read_state(newest)
-    settings = json.loads(json.dumps(asdict(trainer.settings)))
-    before: dict[str, Any] = facts["settings"]
-    fixed = ("generator", "discriminator", "batch", "seed")
-    other = [name for name in fixed if before.get(name) != settings[name]]
-    if other or facts["pictures"] != options.pictures.name:
-        what = ", ".join(other) or f"pictures, {facts['pictures']}"
-        raise UserError(
-            f"-o {where.path}: holds a training with another {what}: --force begins anew, or name "
-            "another folder"
-        )
-    changed = [name for name in settings if settings[name] != before.get(name)]
-    try:
-        trainer.restore(tensors, facts)
-    except ValueError as error:
-        raise UserError(f"{newest}: {error}; --force begins anew") from error
-    but = ", ".join(f"{name} now {settings[name]}" for name in changed)
-    report.say(
-        f"{where.path}: goes on after {trainer.pictures / 1000:.1f} kimg"
-        + (f" ({but})" if but else "")
-    )
-    return float(facts["seconds"])

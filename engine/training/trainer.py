@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engine.errors import UserError
 from engine.networks.discriminator import Discriminator
 from engine.networks.stylegan2 import StyleGAN2
 from engine.training import losses
@@ -61,13 +62,14 @@ class Trainer:
         self.generator, self.discriminator = generator, discriminator
         _prepare(generator, device)
         _prepare(discriminator, device)
+        if not settings.noise and generator.config.use_noise:
+            for layer in generator.synthesis.layers():
+                layer.noise_strength.data.zero_()  # it is performed as it is trained
+                layer.noise_strength.requires_grad_(False)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.half_type: torch.dtype = getattr(torch, settings.precision)
         self.discriminator.half_resolutions = settings.half_resolutions
         self.discriminator.half_type = self.half_type
-        if not settings.noise:
-            for layer in self.generator.synthesis.layers():
-                layer.noise_strength.requires_grad_(False)
         self._players = _trained(self.generator), _trained(self.discriminator)
         path_every = PATH_EVERY if settings.path else None
         self._adam_g, self._slower_g = _adam(self._players[0], path_every)
@@ -190,8 +192,14 @@ class Trainer:
         """z [N, z_dim]; those that are paired begin with the latents of their pictures."""
         count, z_dim, of = len(batch.pictures), self.generator.z_dim, self._paired(batch)
         z = torch.randn(count, z_dim, device=self.device, generator=self._dice("z"))
-        if batch.latents is not None:
-            z[:of, : batch.latents.shape[1]] = batch.latents[:of]
+        if batch.latents is not None and of:
+            known = batch.latents.shape[1]
+            if known > z_dim:
+                raise UserError(
+                    f"pairs: the pictures have {known} latents, and the network's z {z_dim}: "
+                    "train without"
+                )
+            z[:of, :known] = batch.latents[:of]
         return z
 
     def _fakes(self, batch: Batch) -> Tensor:

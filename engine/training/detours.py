@@ -20,10 +20,11 @@ from engine.training.patches import pyramid
 
 STEP = 1 / 64  # of the way between two pictures: longer than rounding, shorter than what is seen
 _TOGETHER = 32
+_NOTHING = 1e-12  # of a network that makes one picture alone
 
 
 @torch.no_grad()
-def path_length(synthesize: Callable[[Tensor], Tensor], ws: Tensor, at: Tensor) -> float:
+def detours(synthesize: Callable[[Tensor], Tensor], ws: Tensor, at: Tensor) -> float:
     """Mean square speed along straight lines in W+, from each ws [2N, L, w_dim] to its neighbour.
 
     synthesize: ws [n, L, w_dim] -> pictures [n, 3, R, R]. at: [N] in [0, 1 - STEP], where on the
@@ -39,7 +40,7 @@ def path_length(synthesize: Callable[[Tensor], Tensor], ws: Tensor, at: Tensor) 
         there = begin[some].lerp(end[some], share[some] + STEP)
         speed += _distance(synthesize(here), synthesize(there)) / STEP**2
         apart += _distance(synthesize(begin[some]), synthesize(end[some]))
-    return speed / apart
+    return speed / max(apart, _NOTHING)
 
 
 def _distance(one: Tensor, other: Tensor) -> float:

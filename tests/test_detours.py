@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from trained import trainer
 
-from engine.training.samples import detours
-from engine.training.smoothness import STEP, path_length
+from engine.training.detours import STEP, detours
+from engine.training.samples import morphs
+from tests.trained import trainer
 
 COUNT = 40
 
@@ -15,7 +15,7 @@ def made(picture):
     random = torch.Generator().manual_seed(0)
     ws = torch.randn(2 * COUNT, 1, 8, generator=random)
     at = torch.rand(COUNT, generator=random) * (1 - STEP)
-    return path_length(picture, ws, at)
+    return detours(picture, ws, at)
 
 
 PATTERNS = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -27,6 +27,10 @@ def faded(ws):
 
 def test_a_cross_fade_is_straight():
     assert made(faded) == pytest.approx(1, rel=1e-4)
+
+
+def test_one_picture_alone_makes_none():
+    assert made(lambda ws: torch.zeros(len(ws), 3, 32, 32)) == 0
 
 
 def test_contrast_does_not_count():
@@ -41,4 +45,4 @@ def test_detours_count():
 
 def test_a_trainings_morphs_are_looked_at():
     t = trainer()
-    assert detours(t, 16) == detours(t, 16) > 0
+    assert morphs(t, 16) == morphs(t, 16) > 0
