@@ -171,7 +171,8 @@ def test_hidden_files_and_the_cache_are_passed_over(tmp_path, said):
     folder = fill(tmp_path / "pictures", 2)
     fill(folder / ".thumbnails", 2)
     picture(9).save(folder / ".hidden.png")
-    cache = fill(folder / "run", 1)
+    cache = fill(folder / "run" / "pictures", 1)
+    fill(folder / "run", 3)  # a training's grids
     assert greys(prepare(folder, SIDE, cache, said.append)) == [0, 1]
     prepare(folder, SIDE, cache, said.append)
     assert "prepared before" in said[1]

@@ -363,6 +363,12 @@ def test_force_does_not_remove_what_is_gone_on_from(tmp_path):
     assert (tmp_path / "network.safetensors").exists()
 
 
+def test_a_training_is_not_left_among_its_pictures(tmp_path):
+    done = CliRunner().invoke(app, ["train", str(tmp_path), "-o", str(tmp_path)])
+    assert isinstance(done.exception, UserError)
+    assert "is where the pictures are" in str(done.exception)
+
+
 def test_pools_and_pairs_are_for_flowers(tmp_path):
     for name in ("pool", "pairs"):
         with pytest.raises(UserError, match=f"{name}: is for flowers only"):

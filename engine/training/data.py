@@ -129,8 +129,9 @@ def prepare(
     """The pictures of a folder, with those in it, or of a zip: upright squares from their middles.
 
     resolution: pixels along a side of the result. Made smaller or larger by Lanczos.
-    cache: a folder, made if it is not there. It keeps the array, and is never itself looked into
-        for pictures. Whatever happens meanwhile, Ctrl-C too, an array is there whole or not at all.
+    cache: a folder, made if it is not there. It keeps the array; neither it nor the folder that it
+        is in, a training's, is looked into for pictures. Whatever happens meanwhile, Ctrl-C too, an
+        array is there whole or not at all.
 
     What is unreadable is said and left out. Raises UserError: no folder and no zip, not one
     picture, a full disk.

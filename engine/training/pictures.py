@@ -34,6 +34,15 @@ def open_pictures(options: Options, side: int, cache: Path, report: Report) -> B
         return draw_ahead(options.pool, side, options.seed, cache, report, device)
     if options.draws_flowers:
         return Rendered(flowers, side, options.seed)
+    if (
+        options.out.exists()
+        and options.pictures.exists()
+        and options.out.samefile(options.pictures)
+    ):
+        raise UserError(
+            f"-o {options.out}: is where the pictures are, and grids would be learned from: name "
+            "another folder"
+        )
     pictures = prepare(options.pictures, side, cache, report.say, mirror=options.mirror)
     return Shuffled(pictures, options.seed)
 

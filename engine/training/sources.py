@@ -85,7 +85,7 @@ class Source:
 def opened(source: Path, apart: Path) -> Iterator[Source]:
     """The pictures of a folder, and of those in it, or of a zip.
 
-    apart: a folder that is not looked into, wherever it is.
+    apart: a folder that is not looked into, wherever it is, nor is that which holds it.
     Hidden files and folders are passed over, and folders that links lead to a second time.
     Raises UserError for a source that is neither.
     """
@@ -106,7 +106,8 @@ def opened(source: Path, apart: Path) -> Iterator[Source]:
 
 def _files(folder: Path, apart: Path) -> Iterator[Entry]:
     failed: list[OSError] = []
-    seen = {_identity(apart), _identity(folder)}
+    # What a training leaves beside them, its grids, are no pictures to learn from.
+    seen = {_identity(apart), _identity(apart.parent), _identity(folder)}
     for where, folders, files in os.walk(folder, followlinks=True, onerror=failed.append):
         here = Path(where)
         # Sorted: of two ways to one folder, the same is taken every time.
