@@ -33,6 +33,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "anthesis" / "compiled"
 
 
+@pytest.mark.alone  # the compiler runs at the lowest priority: beside other tests it may never
 @needs_compiler
 def test_a_network_is_compiled_by_its_own_process_and_taken_over(
     home: Path, monkeypatch: pytest.MonkeyPatch
