@@ -1,7 +1,7 @@
 """Recipes: trainings in stages, each going on from the one before, as data.
 
-A recipe is TOML with a [[stage]] a training. Those of the bundled networks come with Anthesis, and
-make them again.
+A recipe is TOML with a [[stage]] a training. Two come with Anthesis: how the bundled network was
+made, and how a larger one will be.
 """
 
 from __future__ import annotations

@@ -342,6 +342,7 @@ def test_what_a_kill_left_half_written_is_removed(tmp_path):
         "pictures/.flowers-128-v1-0-20480.npy.abcdefgh",
     )
     theirs = ".notes.txt.abcdefgh", ".hidden"
+    (tmp_path / "pictures").mkdir()
     for name in (*half, *theirs):
         (tmp_path / name).write_bytes(b"x")
     run(tmp_path, kimg=0.128)
@@ -353,6 +354,15 @@ def test_another_pool_is_another_training(tmp_path):
     run(tmp_path, kimg=0.064, pool=64)
     with pytest.raises(UserError, match="another pool: --force"):
         run(tmp_path, kimg=0.128, pool=128)
+
+
+def test_force_removes_nothing_before_there_are_pictures(tmp_path):
+    run(tmp_path / "run", kimg=0.064)
+    left = sorted(tmp_path.rglob("*"))
+    asked = ["train", str(tmp_path / "typo"), "-o", str(tmp_path / "run"), "--force"]
+    done = CliRunner().invoke(app, asked)
+    assert isinstance(done.exception, UserError)
+    assert sorted(tmp_path.rglob("*")) == left
 
 
 def test_force_does_not_remove_what_is_gone_on_from(tmp_path):

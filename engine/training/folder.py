@@ -88,15 +88,20 @@ class Folder:
         """What it makes, after so much."""
         return self.path / f"grid-{kimg:06}.png"
 
-    def make(self) -> None:
-        """Raises UserError. What kills left half-written is removed."""
+    def tidy(self) -> None:
+        """Remove what kills left half-written, if there is anything. Raises UserError."""
         try:
-            for folder in (self.path / "snapshots", self.cache):
-                folder.mkdir(parents=True, exist_ok=True)
             for folder in (self.path, self.path / "snapshots", self.cache):
-                for path in folder.iterdir():
+                for path in folder.iterdir() if folder.is_dir() else ():
                     if _HALF_WRITTEN.fullmatch(path.name):
                         path.unlink()
+        except OSError as error:
+            raise UserError(f"-o {self.path}: cannot be used ({error.strerror})") from error
+
+    def make(self) -> None:
+        """Raises UserError."""
+        try:
+            (self.path / "snapshots").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"-o {self.path}: cannot be made ({error.strerror})") from error
 

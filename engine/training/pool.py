@@ -1,4 +1,4 @@
-"""Flowers drawn ahead: where drawing takes as long as learning, each is learned from repeatedly.
+"""Flowers drawn ahead: where drawing takes half as long as learning, each is used repeatedly.
 
 A pool is an array in the training's folder; a training that goes on finds it there.
 """

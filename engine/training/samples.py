@@ -34,9 +34,9 @@ def samples(trainer: Trainer, count: int, purpose: str) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def morphs(trainer: Trainer, count: int) -> float:
-    """How straight morphs between two of so many pictures are: `detours`, in float32.
+    """How straight morphs between two of so many pictures are: `detours`.
 
-    Steps are small.
+    In float32: the steps are too small for 16 bits.
     """
     net = trainer.average
     latents = _latents(net, trainer.settings.seed, count, "morphs", count)

@@ -88,16 +88,17 @@ def train(
     before = None if options.start is None else ancestor(options.start)
     where = Folder(options.out)
     settings, generator, discriminator = players(options, before, _precision(options, device))
-    if options.force:
-        clear(options, where)
-    state = check(options, settings, where)
+    state = None if options.force else check(options, settings, where)
     if state is not None and is_over(options, state, where):
         report.say(f"{where.network}: is trained; anthesis play performs it")
         return
     inception = None if measure_of is None else open_inception(options, device, report)
-    where.make()
+    where.tidy()
     batches = open_pictures(options, settings.resolution, where.cache, report)
     trainer = Trainer(settings, batches, generator, discriminator, device)
+    if options.force:  # not before: whatever is wrong with what was asked costs nothing
+        clear(options, where)
+    where.make()
     seconds = 0.0 if state is None else resume(state, trainer, where, report)
     if trainer.learns_alone:
         report.say(f"the discriminator learns alone for {settings.freeze_kimg:g} kimg")
